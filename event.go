@@ -1,0 +1,73 @@
+package sekisho
+
+import "time"
+
+// Event is one line of the audit log. Its JSON, with Seq and Time filled in by the log, is the leaf that the
+// Merkle tree holds, byte for byte.
+type Event struct {
+	// Seq is the line's index in the log, from 0, without gaps.
+	Seq  int64     `json:"seq"`
+	Time time.Time `json:"time"`
+	Kind string    `json:"kind"`
+	// Who did it: a person's subject, or "connector:NAME", "gateway:NAME", "control".
+	Actor         string `json:"actor,omitempty"`
+	SignIn        string `json:"sign_in,omitempty"`
+	Session       string `json:"session,omitempty"`
+	Target        string `json:"target,omitempty"`
+	Login         string `json:"login,omitempty"`
+	ClientAddress string `json:"client_address,omitempty"`
+	// Decision is there on kind "decision" and where a door judged.
+	Decision *Decision `json:"decision,omitempty"`
+	// Certificate is there on kind "certificate"; its serial is the line's own Seq.
+	Certificate *CertificateRecord `json:"certificate,omitempty"`
+	// Error is the cause of a failure, for administrators.
+	Error string `json:"error,omitempty"`
+	// Detail holds the few facts that only this kind has; keys are documented with the kind.
+	Detail map[string]string `json:"detail,omitempty"`
+}
+
+// CertificateRecord is all that a certificate will say, written to the log before it is signed.
+type CertificateRecord struct {
+	// Issuer is the way it was asked for: "people", "gateways" or "hosts".
+	Issuer string `json:"issuer"`
+	// Type is "user" or "host".
+	Type string `json:"type"`
+	// KeyID is the certificate's Key ID without its last field, the serial, which is the event's Seq.
+	KeyID string `json:"key_id"`
+	// Key is the certified key's SHA256 fingerprint, CA the fingerprint of the key that signs.
+	Key         string    `json:"key"`
+	CA          string    `json:"ca"`
+	Principals  []string  `json:"principals"`
+	ValidAfter  time.Time `json:"valid_after"`
+	ValidBefore time.Time `json:"valid_before"`
+	Extensions  []string  `json:"extensions,omitempty"`
+	// SourceAddress is the source-address critical option, empty when there is none.
+	SourceAddress string `json:"source_address,omitempty"`
+}
+
+// Kinds of events. Detail keys are named beside each.
+const (
+	EventSignIn             = "sign-in"          // detail: device, issuer
+	EventSignInRefused      = "sign-in.refused"  // error
+	EventSignInEnded        = "sign-in.ended"    // detail: why (logout, expired)
+	EventDecision           = "decision"         // decision
+	EventCertificate        = "certificate"      // certificate
+	EventSessionStarted     = "session.started"  // detail: door (pass, audit)
+	EventSessionEnded       = "session.ended"    // detail: seconds, bytes_in, bytes_out; error
+	EventSessionRefused     = "session.refused"  // error
+	EventChannel            = "session.channel"  // detail: channel, type, command or subsystem
+	EventChannelRefused     = "channel.refused"  // detail: type
+	EventChannelClosed      = "channel.closed"   // detail: channel, exit_status or exit_signal
+	EventRecordingOpened    = "recording.opened" // detail: header (hex SHA-256), recipients
+	EventRecordingClosed    = "recording.closed" // detail: chain, bytes
+	EventRecordingCut       = "recording.interrupted"
+	EventRecordingRead      = "recording.read" // somebody downloaded it
+	EventTargetAdded        = "target.added"   // detail: labels, logins, audited
+	EventConnectorJoined    = "connector.joined"
+	EventConnectorRefused   = "connector.refused" // error
+	EventConnectorConnected = "connector.linked"
+	EventConnectorLost      = "connector.unlinked"
+	EventPolicyLoaded       = "policy.loaded"  // detail: policies, digest
+	EventPolicyRefused      = "policy.refused" // error
+	EventStarted            = "control.started"
+)

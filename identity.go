@@ -1,0 +1,44 @@
+package sekisho
+
+import "time"
+
+// Identity is a verified person: who they are and how that was proven.
+type Identity struct {
+	// Subject names the person in policies, certificates and events: their verified e-mail address.
+	Subject string `json:"subject"`
+	// Issuer is the OIDC issuer URL that vouched for them, IssuerSubject its "sub" claim.
+	Issuer        string `json:"issuer"`
+	IssuerSubject string `json:"issuer_subject"`
+	// Name is for display only.
+	Name   string   `json:"name,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Methods are the authentication methods the IdP reported ("amr", RFC 8176), such as "mfa" or "hwk".
+	Methods []string `json:"methods,omitempty"`
+	// AuthTime is when the person last proved themselves to the IdP.
+	AuthTime time.Time `json:"auth_time,omitzero"`
+}
+
+// SignIn is a person's login with the IdP, kept as a bounded, revocable record and bound to a key that the
+// client made.
+type SignIn struct {
+	ID       string   `json:"id"`
+	Identity Identity `json:"identity"`
+	// Thumbprint is the RFC 7638 SHA-256 thumbprint (base64url) of the client's key. Every call proves
+	// possession of that key (RFC 9449).
+	Thumbprint string `json:"thumbprint"`
+	// TokenHash is the SHA-256 of the sign-in token; the token itself is never stored.
+	TokenHash []byte `json:"-"`
+	// Device is the name the client gave for the machine it runs on; display only.
+	Device string `json:"device,omitempty"`
+	// ClientAddress is where the sign-in came from.
+	ClientAddress string    `json:"client_address,omitempty"`
+	Created       time.Time `json:"created"`
+	Expires       time.Time `json:"expires"`
+	// Ended is zero while the sign-in lives.
+	Ended time.Time `json:"ended,omitzero"`
+}
+
+// Live reports whether the sign-in may be used at that time.
+func (s *SignIn) Live(now time.Time) bool {
+	return s.Ended.IsZero() && now.Before(s.Expires) && !now.Before(s.Created.Add(-time.Minute))
+}

@@ -1,0 +1,55 @@
+package sekisho
+
+import "time"
+
+// Pass is what a verified target-scoped token says: one person, one target, one login, one key, two minutes.
+type Pass struct {
+	ID       string   `json:"id"`
+	SignIn   string   `json:"sign_in"`
+	Identity Identity `json:"identity"`
+	Target   string   `json:"target"`
+	Login    string   `json:"login"`
+	// Host is the name the user typed after ssh; the audit door shows a host certificate for it.
+	Host string `json:"host"`
+	// Thumbprint is the RFC 7638 thumbprint of the sign-in's key; whoever presents the token proves it.
+	Thumbprint string `json:"thumbprint"`
+	// Key is the SHA256 fingerprint ("SHA256:…") of the SSH key made for this connection.
+	Key     string    `json:"key"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires"`
+}
+
+// Session is one SSH connection through the gateway.
+type Session struct {
+	ID       string    `json:"id"`
+	SignIn   string    `json:"sign_in"`
+	Identity Identity  `json:"identity"`
+	Target   string    `json:"target"`
+	Login    string    `json:"login"`
+	Audit    AuditMode `json:"audit,omitempty"`
+	// ClientAddress is the address the client's stream came from.
+	ClientAddress string    `json:"client_address"`
+	Gateway       string    `json:"gateway"`
+	Started       time.Time `json:"started"`
+}
+
+// Recording is what the house keeps in the clear about a session's sealed file.
+type Recording struct {
+	Session Session `json:"session"`
+	// State is "open" while being written, "closed" with a signed end, or "interrupted" when the gateway died.
+	State string    `json:"state"`
+	Ended time.Time `json:"ended,omitzero"`
+	// Bytes is the size of the sealed file, known once closed.
+	Bytes int64 `json:"bytes"`
+	// Chain is the hex SHA-256 at the end of the file's hash chain, known once closed.
+	Chain string `json:"chain,omitempty"`
+	// Recipients are the key IDs that can open it.
+	Recipients []string `json:"recipients"`
+}
+
+// States of a recording.
+const (
+	RecordingOpen        = "open"
+	RecordingClosed      = "closed"
+	RecordingInterrupted = "interrupted"
+)

@@ -1,0 +1,73 @@
+package sekisho
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Target is a thing one connects to.
+type Target struct {
+	// Name is what people type after ssh: a DNS label or host name, lower case.
+	Name string `json:"name"`
+	// Labels are "key:value" pairs, such as "env:prod"; policies refer to them.
+	Labels []string `json:"labels,omitempty"`
+	// Class groups targets by how sensitive their data is, such as "pii".
+	Class string `json:"class,omitempty"`
+	// Logins are the Unix accounts that can be reached on the target.
+	Logins []string `json:"logins"`
+	// Audited targets trust only the gateway CA, so that nobody reaches them except through the audit door.
+	Audited bool `json:"audited"`
+	// Connector is the ID of the connector that reaches the target, empty until one has joined.
+	Connector string `json:"connector,omitempty"`
+	// HostKey is the target's host key as an authorized_keys line, learned from its connector.
+	HostKey string `json:"host_key,omitempty"`
+}
+
+// Connector is a daemon on the server side that has joined.
+type Connector struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Thumbprint is the RFC 7638 SHA-256 thumbprint of the connector's key.
+	Thumbprint string `json:"thumbprint"`
+	// TokenHash is the SHA-256 of the connector's API token.
+	TokenHash []byte    `json:"-"`
+	Joined    time.Time `json:"joined"`
+	// Ended is zero while the connector may link.
+	Ended time.Time `json:"ended,omitzero"`
+}
+
+var (
+	targetName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+	loginName  = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`)
+	labelForm  = regexp.MustCompile(`^[a-z0-9_.-]{1,63}:[A-Za-z0-9_./-]{1,63}$`)
+)
+
+// CheckTargetName reports why a target's name cannot be used. Names become certificate principals and file
+// names, so only lower-case host names of at most 128 bytes are let in.
+func CheckTargetName(name string) error {
+	if len(name) > 128 || !targetName.MatchString(name) {
+		return fmt.Errorf("target name %.140q: want a lower-case host name of at most 128 bytes", name)
+	}
+	return nil
+}
+
+// CheckLogin reports why a login cannot be used: it becomes a certificate principal and a file name.
+func CheckLogin(login string) error {
+	if !loginName.MatchString(login) {
+		return fmt.Errorf("login %.40q: want a Unix account name (a-z, 0-9, _, -, . and at most 32 bytes)", login)
+	}
+	return nil
+}
+
+// CheckLabel reports why a label is not of the form key:value.
+func CheckLabel(label string) error {
+	if !labelForm.MatchString(label) {
+		return fmt.Errorf("label %.140q: want key:value", label)
+	}
+	return nil
+}
+
+// Principal is the scoped certificate principal for one login on one target, "login:target" (design: R20).
+// The target's AuthorizedPrincipalsFile lists it.
+func Principal(login, target string) string { return login + ":" + target }
