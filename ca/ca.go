@@ -1,0 +1,142 @@
+// Package ca signs. It holds the keys of the house and turns a decision that was made elsewhere into an OpenSSH
+// certificate, or an x509 certificate for a link.
+//
+// A certificate goes through four steps, always in this order (sign.go):
+//
+//  1. rules: its issuer (people, gateways, hosts) checks who asks and composes what may be in it;
+//  2. note: all that it will say becomes a line of the audit log, and durable;
+//  3. serial: that line's index is the certificate's serial number, so that a certificate leads to its line
+//     and one whose line says something else is forged;
+//  4. sign.
+//
+// A failure at any step gives no certificate. A line without a certificate can exist (a crash between 2 and 4),
+// a certificate without its line cannot.
+//
+// Each issuer can make one kind of certificate only: people cannot get a gateway's, gateways cannot get a
+// person's, and no request names principals freely. Private keys stay inside: the package has no way to export
+// one, reads key files only when nobody else can, and never logs.
+package ca
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Skew is how far back certificates are dated, so that a host whose clock is a little behind takes a fresh one.
+const Skew = 30 * time.Second
+
+const (
+	// MaxTTL is the longest that a user certificate is valid; longer wishes are cut to it.
+	MaxTTL = 24 * time.Hour
+	// MaxHostTTL is the same for host certificates.
+	MaxHostTTL = 90 * 24 * time.Hour
+)
+
+// Config is what an Authority is made of.
+type Config struct {
+	// User, Gateway and Host are the three CA keys: Ed25519 or ECDSA, and not one key twice.
+	User, Gateway, Host crypto.Signer
+	// Note appends the events to the audit log as one group and returns when they are durable. It fills in
+	// Seq. The log must hold a line already when the first certificate is asked for: OpenSSH's revocation
+	// lists cannot name serial 0.
+	Note func(ctx context.Context, events ...*sekisho.Event) error
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Authority signs SSH certificates. It is safe for use by many goroutines.
+type Authority struct {
+	users, gateways, hosts *authority
+	note                   func(ctx context.Context, events ...*sekisho.Event) error
+	now                    func() time.Time
+}
+
+// authority is one CA key with what is computed once.
+type authority struct {
+	signer      ssh.Signer
+	line        string
+	fingerprint string
+	marshalled  string
+}
+
+// New makes an Authority.
+func New(cfg Config) (*Authority, error) {
+	if cfg.Note == nil {
+		return nil, errors.New("ca: no Note: certificates that are not in the audit log are not made")
+	}
+	a := &Authority{note: cfg.Note, now: cfg.Now}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	for _, k := range []struct {
+		name string
+		key  crypto.Signer
+		to   **authority
+	}{{"user", cfg.User, &a.users}, {"gateway", cfg.Gateway, &a.gateways}, {"host", cfg.Host, &a.hosts}} {
+		made, err := newAuthority(k.key)
+		if err != nil {
+			return nil, fmt.Errorf("%s CA key: %w", k.name, err)
+		}
+		if a.owns(made.marshalled) {
+			return nil, fmt.Errorf("%s CA key: it is another CA's key too; each CA needs its own", k.name)
+		}
+		*k.to = made
+	}
+	return a, nil
+}
+
+func newAuthority(key crypto.Signer) (*authority, error) {
+	if key == nil {
+		return nil, errors.New("there is none")
+	}
+	signer, err := ssh.NewSignerFromSigner(key)
+	if err != nil {
+		return nil, err
+	}
+	switch signer.PublicKey().Type() {
+	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384:
+	default:
+		return nil, fmt.Errorf("it is %s: want Ed25519 or ECDSA", signer.PublicKey().Type())
+	}
+	return &authority{
+		signer:      signer,
+		line:        Line(signer.PublicKey()),
+		fingerprint: ssh.FingerprintSHA256(signer.PublicKey()),
+		marshalled:  string(signer.PublicKey().Marshal()),
+	}, nil
+}
+
+// owns reports whether a marshalled public key is one of the CAs' own.
+func (a *Authority) owns(marshalled string) bool {
+	for _, c := range []*authority{a.users, a.gateways, a.hosts} {
+		if c != nil && c.marshalled == marshalled {
+			return true
+		}
+	}
+	return false
+}
+
+// UserCA is the public key that signs people's certificates.
+func (a *Authority) UserCA() ssh.PublicKey { return a.users.signer.PublicKey() }
+
+// GatewayCA is the public key that signs gateways' certificates.
+func (a *Authority) GatewayCA() ssh.PublicKey { return a.gateways.signer.PublicKey() }
+
+// HostCA is the public key that signs host certificates.
+func (a *Authority) HostCA() ssh.PublicKey { return a.hosts.signer.PublicKey() }
+
+// UserLine, GatewayLine and HostLine are the same keys as authorized_keys lines without a line end.
+func (a *Authority) UserLine() string    { return a.users.line }
+func (a *Authority) GatewayLine() string { return a.gateways.line }
+func (a *Authority) HostLine() string    { return a.hosts.line }
+
+// Line is a key or certificate as an authorized_keys line without comment and line end.
+func Line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }

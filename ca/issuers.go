@@ -1,0 +1,162 @@
+package ca
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Names of the issuers, as events and Key IDs say them.
+const (
+	IssuerPeople   = "people"
+	IssuerGateways = "gateways"
+	IssuerHosts    = "hosts"
+)
+
+// DoorPrefix starts the principal of a certificate that opens the audit door: "gateway:login:target". No host
+// lists such a principal, so the certificate is of no use anywhere else.
+const DoorPrefix = "gateway:"
+
+// PeopleRequest asks for the certificate of a person who is signed in, for one login on one target.
+type PeopleRequest struct {
+	SignIn *sekisho.SignIn
+	Target *sekisho.Target
+	Login  string
+	// Key is the key made for this connection.
+	Key ssh.PublicKey
+	// Limits are the decision's: TTL and PTY end up in the certificate.
+	Limits sekisho.Limits
+	// Gateway makes the certificate good for the audit door only. A must where the limits or the target say audit.
+	Gateway bool
+	// Request names what it is made for: the target token's ID.
+	Request       string
+	ClientAddress string
+	// Before are events, such as the decision, noted in one group with the certificate's own and in front of it.
+	Before []*sekisho.Event
+}
+
+// People issues to persons, by the user CA.
+func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certificate, error) {
+	if r.SignIn == nil || r.Target == nil {
+		return nil, fmt.Errorf("people's certificate: sign-in or target missing")
+	}
+	if !r.SignIn.Live(a.now()) || r.SignIn.Identity.Subject == "" {
+		return nil, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Sign in again: sekisho login."}
+	}
+	if err := checkAccount(r.Login, r.Target.Name); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(r.Target.Logins, r.Login) {
+		return nil, fmt.Errorf("people's certificate: target %s has no login %s", r.Target.Name, r.Login)
+	}
+	if !r.Gateway && (r.Target.Audited || r.Limits.Audit != sekisho.AuditNone) {
+		return nil, fmt.Errorf("people's certificate: target %s is audited: only the gateway may log in there", r.Target.Name)
+	}
+	principal := sekisho.Principal(r.Login, r.Target.Name)
+	if r.Gateway {
+		principal = DoorPrefix + principal
+	}
+	return a.sign(ctx, &order{
+		by:         a.users,
+		certType:   ssh.UserCert,
+		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID, Request: r.Request},
+		key:        r.Key,
+		principals: []string{principal},
+		// A certificate never outlives the sign-in it rests on.
+		ttl:        min(r.Limits.TTL, r.SignIn.Expires.Sub(a.now())),
+		maxTTL:     MaxTTL,
+		extensions: extensions(r.Limits),
+		before:     r.Before,
+		event: &sekisho.Event{
+			Actor: r.SignIn.Identity.Subject, SignIn: r.SignIn.ID, Target: r.Target.Name, Login: r.Login,
+			ClientAddress: r.ClientAddress,
+		},
+	})
+}
+
+// GatewayRequest asks for the certificate with which a gateway logs in on a target for one audited session.
+type GatewayRequest struct {
+	Session *sekisho.Session
+	Limits  sekisho.Limits
+	Key     ssh.PublicKey
+	// GatewayName is the gateway that asks, as events name it.
+	GatewayName string
+}
+
+// Gateways issues to gateways, by the gateway CA: the only one that audited targets trust.
+func (a *Authority) Gateways(ctx context.Context, r GatewayRequest) (*ssh.Certificate, error) {
+	s := r.Session
+	if s == nil || s.ID == "" || s.Identity.Subject == "" {
+		return nil, fmt.Errorf("gateway's certificate: no session, or one of nobody")
+	}
+	if err := checkAccount(s.Login, s.Target); err != nil {
+		return nil, err
+	}
+	return a.sign(ctx, &order{
+		by:         a.gateways,
+		certType:   ssh.UserCert,
+		id:         KeyID{Subject: s.Identity.Subject, Issuer: IssuerGateways, SignIn: s.SignIn, Request: s.ID},
+		key:        r.Key,
+		principals: []string{sekisho.Principal(s.Login, s.Target)},
+		ttl:        r.Limits.TTL,
+		maxTTL:     MaxTTL,
+		extensions: extensions(r.Limits),
+		event: &sekisho.Event{
+			Actor: "gateway:" + r.GatewayName, SignIn: s.SignIn, Session: s.ID, Target: s.Target, Login: s.Login,
+			ClientAddress: s.ClientAddress,
+		},
+	})
+}
+
+// HostRequest asks for a host certificate.
+type HostRequest struct {
+	// Names are the host names that the certificate proves, the target's own first; at most 16.
+	Names []string
+	Key   ssh.PublicKey
+	TTL   time.Duration
+	// Actor is who reported the key: "connector:NAME" or "gateway:NAME".
+	Actor string
+}
+
+// Hosts issues host certificates, by the host CA.
+func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate, error) {
+	if len(r.Names) == 0 || len(r.Names) > 16 {
+		return nil, fmt.Errorf("host certificate: %d names: want 1 to 16", len(r.Names))
+	}
+	for _, name := range r.Names {
+		if err := sekisho.CheckTargetName(name); err != nil {
+			return nil, fmt.Errorf("host certificate: %w", err)
+		}
+	}
+	return a.sign(ctx, &order{
+		by:         a.hosts,
+		certType:   ssh.HostCert,
+		id:         KeyID{Subject: r.Names[0], Issuer: IssuerHosts},
+		key:        r.Key,
+		principals: r.Names,
+		ttl:        r.TTL,
+		maxTTL:     MaxHostTTL,
+		event:      &sekisho.Event{Actor: r.Actor, Target: r.Names[0]},
+	})
+}
+
+// checkAccount keeps principals unambiguous: neither part may hold the colon between them.
+func checkAccount(login, target string) error {
+	if err := sekisho.CheckLogin(login); err != nil {
+		return err
+	}
+	return sekisho.CheckTargetName(target)
+}
+
+// extensions are what the limits allow and nothing else: no agent, port or X11 forwarding, no user rc.
+func extensions(l sekisho.Limits) []string {
+	if l.PTY {
+		return []string{"permit-pty"}
+	}
+	return nil
+}
