@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/sekisho/sekisho/recording"
+)
+
+// Config is sekishod's file. Unknown keys are refused. Relative paths start at the file's own folder.
+type Config struct {
+	// Name is the organisation's name for this installation, shown to people.
+	Name string `yaml:"name"`
+	// URL is where people, connectors and clients reach this house: https://host[:port], without a path.
+	URL string `yaml:"url"`
+	// Listen is the address of the HTTPS listener: API, sign-in pages, links and client streams.
+	Listen string `yaml:"listen"`
+	// SSHListen is the address of the SSH port; empty closes it.
+	SSHListen string `yaml:"ssh_listen"`
+	// Data is the folder for database, keys and recordings; made when missing.
+	Data string `yaml:"data"`
+	// Policies is the folder of *.cedar files. Changes are taken over within seconds.
+	Policies string `yaml:"policies"`
+	// TLS names the certificate of the HTTPS listener; without it a CA of our own is made in data/tls.
+	TLS *TLSConfig `yaml:"tls"`
+	// OIDC is the organisation's IdP.
+	OIDC OIDCConfig `yaml:"oidc"`
+	// SignIn bounds sign-ins.
+	SignIn SignInConfig `yaml:"sign_in"`
+	// Domain lets targets be written with it: with example.internal, db1.example.internal is db1.
+	Domain string `yaml:"domain"`
+	// SSHHosts are the patterns for people's ssh_config: target names and wildcards.
+	SSHHosts []string `yaml:"ssh_hosts"`
+	// Recording says who can open recordings.
+	Recording RecordingConfig `yaml:"recording"`
+	// LogLevel is debug, info (the default), warn or error.
+	LogLevel string `yaml:"log_level"`
+}
+
+// TLSConfig names PEM files.
+type TLSConfig struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// OIDCConfig is what the relying party needs.
+type OIDCConfig struct {
+	// Issuer is the issuer URL; discovery starts there.
+	Issuer   string `yaml:"issuer"`
+	ClientID string `yaml:"client_id"`
+	// ClientSecretFile holds the client secret.
+	ClientSecretFile string `yaml:"client_secret_file"`
+	// Scopes asked for beside openid; by default email, profile and groups.
+	Scopes []string `yaml:"scopes"`
+	// GroupsClaim is the claim with the groups; by default "groups".
+	GroupsClaim string `yaml:"groups_claim"`
+}
+
+// SignInConfig bounds sign-ins.
+type SignInConfig struct {
+	// Lifetime is how long a sign-in lives, such as 8h (the default); at most 24h.
+	Lifetime string `yaml:"lifetime"`
+	lifetime time.Duration
+}
+
+// RecordingConfig says who can open recordings.
+type RecordingConfig struct {
+	// Recipients are public key lines of auditors, made by `sekisho keys generate`.
+	Recipients []string `yaml:"recipients"`
+	recipients []recording.Recipient
+}
+
+// LoadConfig reads and checks the file.
+func LoadConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &Config{Listen: ":8443", LogLevel: "info"}
+	if err := yaml.UnmarshalWithOptions(text, cfg, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("%s:\n%s", path, yaml.FormatError(err, false, true))
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	cfg.locate(dir)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+func (c *Config) locate(dir string) {
+	paths := []*string{&c.Data, &c.Policies, &c.OIDC.ClientSecretFile}
+	if c.TLS != nil {
+		paths = append(paths, &c.TLS.Certificate, &c.TLS.Key)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+func (c *Config) check() error {
+	var errs []error
+	need := func(key, value string) {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("%s is missing", key))
+		}
+	}
+	need("name", c.Name)
+	need("url", c.URL)
+	need("data", c.Data)
+	need("policies", c.Policies)
+	need("oidc.issuer", c.OIDC.Issuer)
+	need("oidc.client_id", c.OIDC.ClientID)
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" {
+		errs = append(errs, fmt.Errorf("url %q: want https://host[:port]", c.URL))
+	}
+	if c.TLS != nil && (c.TLS.Certificate == "" || c.TLS.Key == "") {
+		errs = append(errs, errors.New("tls: certificate and key go together"))
+	}
+	for key, addr := range map[string]string{"listen": c.Listen, "ssh_listen": c.SSHListen} {
+		if err := checkListen(addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q: %w", key, addr, err))
+		}
+	}
+	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients())...)
+}
+
+func checkListen(addr string) error {
+	if addr == "" || addr[0] == ':' {
+		return nil
+	}
+	if _, err := netip.ParseAddrPort(addr); err != nil {
+		return errors.New("want IP:PORT or :PORT")
+	}
+	return nil
+}
+
+func (c *Config) checkSignIn() error {
+	c.SignIn.lifetime = 8 * time.Hour
+	if c.SignIn.Lifetime == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(c.SignIn.Lifetime)
+	if err != nil || d < time.Minute || d > 24*time.Hour {
+		return fmt.Errorf("sign_in.lifetime %q: want a duration from 1m to 24h", c.SignIn.Lifetime)
+	}
+	c.SignIn.lifetime = d
+	return nil
+}
+
+func (c *Config) checkRecipients() error {
+	for i, line := range c.Recording.Recipients {
+		r, err := recording.ParseRecipient(line)
+		if err != nil {
+			return fmt.Errorf("recording.recipients[%d]: %w", i, err)
+		}
+		c.Recording.recipients = append(c.Recording.recipients, r)
+	}
+	return nil
+}
+
+// secret reads the client secret; a public client has none.
+func (c *OIDCConfig) secret() (string, error) {
+	if c.ClientSecretFile == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(c.ClientSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
+	}
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return string(b), nil
+}

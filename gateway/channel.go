@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
+)
+
+// channel is one session channel with both its ends.
+type channel struct {
+	*relay
+	number    uint32
+	near, far ssh.Channel
+	exit      atomic.Pointer[map[string]string] // how the program ended, for the event
+}
+
+// relayChannel opens the channel at the target as well and relays until both ends have closed it.
+func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
+	far, farRequests, err := r.far.conn.OpenChannel(ch.ChannelType(), ch.ExtraData())
+	if err != nil {
+		var refused *ssh.OpenChannelError
+		if errors.As(err, &refused) {
+			return ch.Reject(refused.Reason, refused.Message)
+		}
+		return errors.Join(err, ch.Reject(ssh.ConnectionFailed, "the target is gone"))
+	}
+	near, nearRequests, err := ch.Accept()
+	if err != nil {
+		far.Close()
+		return err
+	}
+	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far}
+	if err := c.keep(recording.ChannelOpen, []byte(ch.ChannelType())); err != nil {
+		far.Close()
+		near.Close()
+		return err
+	}
+	return c.run(ctx, nearRequests, farRequests)
+}
+
+// run pumps bytes and requests both ways. The target closes the channel when its program has ended and all was
+// said; only then is the user's side closed, so that nothing is lost and the exit status arrives.
+func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh.Request) error {
+	var down, all sync.WaitGroup
+	errs := make(chan error, 6)
+	down.Go(func() { errs <- c.deliver(c.near, c.far, recording.Output) })
+	down.Go(func() { errs <- c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr) })
+	all.Go(func() {
+		err := pump(c.far, c.near, &c.bytesIn)
+		c.far.CloseWrite()
+		errs <- quiet(err)
+	})
+	all.Go(func() {
+		errs <- c.userRequests(ctx, nearRequests)
+		c.far.Close() // the user has closed the channel
+	})
+	all.Go(func() {
+		down.Wait()
+		c.near.CloseWrite()
+	})
+	errs <- c.targetRequests(farRequests)
+	down.Wait()
+	errs <- c.record(recording.ChannelClose, nil)
+	c.near.Close()
+	c.far.Close()
+	all.Wait()
+	close(errs)
+	var err error
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return errors.Join(err, c.noteClosed(ctx))
+}
+
+// chunk is a piece of output on its way from the tape to the user.
+type chunk struct {
+	data  []byte
+	entry uint64
+	large *[]byte // to be given back to the pool
+}
+
+// deliver carries output: onto the tape first, to the user when it is durable. While the disk works on one chunk
+// the next are read already.
+func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) error {
+	if c.tape == nil {
+		return quiet(pump(dst, src, &c.bytesOut))
+	}
+	queue := make(chan chunk, 8)
+	released := make(chan error, 1)
+	go func() { released <- c.release(dst, queue) }()
+	err := c.take(src, kind, queue)
+	close(queue)
+	return errors.Join(err, <-released)
+}
+
+// take reads output and puts it on the tape.
+func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) error {
+	for more := false; ; {
+		next := chunk{}
+		if more {
+			next.large = bulk.Get().(*[]byte)
+			next.data = *next.large
+		} else {
+			next.data = make([]byte, idleBuffer)
+		}
+		n, err := src.Read(next.data)
+		more = n >= idleBuffer
+		if n > 0 {
+			c.bytesOut.Add(int64(n))
+			next.data = next.data[:n]
+			entry := recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: next.data}
+			var terr error
+			if next.entry, terr = c.tape.append(entry); terr != nil {
+				return terr
+			}
+			queue <- next
+		} else if next.large != nil {
+			bulk.Put(next.large)
+		}
+		if err != nil {
+			return over(err)
+		}
+	}
+}
+
+// release hands chunks to the user once they are durable.
+func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
+	for next := range queue {
+		if err == nil {
+			err = c.tape.wait(next.entry)
+		}
+		if err == nil {
+			if _, err = dst.Write(next.data); err != nil {
+				c.far.Close() // the user is gone: stop the target's program
+			}
+		}
+		if next.large != nil {
+			bulk.Put(next.large)
+		}
+	}
+	return quiet(err)
+}
+
+// keep puts an entry about this channel on the tape; it becomes durable with the next one that is waited for.
+func (c *channel) keep(kind recording.Kind, data []byte) error {
+	if c.tape == nil {
+		return nil
+	}
+	_, err := c.tape.append(recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: data})
+	return err
+}
+
+// record puts an entry about this channel on the tape; it is durable on return.
+func (c *channel) record(kind recording.Kind, data []byte) error {
+	if c.tape == nil {
+		return nil
+	}
+	return c.tape.put(recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: data})
+}
+
+func (c *channel) noteClosed(ctx context.Context) error {
+	ev := c.event(sekisho.EventChannelClosed)
+	ev.Detail = map[string]string{"channel": fmt.Sprint(c.number)}
+	if exit := c.exit.Load(); exit != nil {
+		for k, v := range *exit {
+			ev.Detail[k] = v
+		}
+	}
+	return c.gateway.cfg.Note(context.WithoutCancel(ctx), ev)
+}
+
+// quiet drops errors that only say that a side has gone; a broken recording is never among them.
+func quiet(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+)
+
+// AuditPrincipal is the principal of a user certificate that is good for the audit door only: no host lists it.
+func AuditPrincipal(login, target string) string {
+	return "gateway:" + sekisho.Principal(login, target)
+}
+
+// sshEnd is one end of an SSH connection with what it brings.
+type sshEnd struct {
+	conn     ssh.Conn
+	channels <-chan ssh.NewChannel
+	requests <-chan *ssh.Request
+}
+
+var serverVersion = "SSH-2.0-Sekisho"
+
+// handshake ends the user's SSH: the host certificate is for the name the user asked for, the user's
+// certificate must be the one that was made for this pass.
+func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error) {
+	host, err := s.gateway.cfg.HostSigner(ctx, s.pass.Host)
+	if err != nil {
+		return nil, fmt.Errorf("host certificate for %s: %w", s.pass.Host, err)
+	}
+	config := &ssh.ServerConfig{
+		Config:                  algorithms(),
+		PublicKeyAuthAlgorithms: userAlgorithms,
+		MaxAuthTries:            maxOffers,
+		ServerVersion:           serverVersion,
+		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			return &ssh.Permissions{}, s.checkUser(meta, key)
+		},
+	}
+	config.AddHostKey(host)
+	return s.gateway.serve(near, config)
+}
+
+// checkUser reports why a key that is offered does not fit the session's pass.
+func (s *session) checkUser(meta ssh.ConnMetadata, key ssh.PublicKey) error {
+	if meta.User() != s.Login {
+		return fmt.Errorf("user %q is not the login %q of the pass", meta.User(), s.Login)
+	}
+	certificate, err := s.gateway.checkCertificate(meta, key, AuditPrincipal(s.Login, s.Target))
+	if err != nil {
+		return err
+	}
+	if print := ssh.FingerprintSHA256(certificate.Key); print != s.pass.Key {
+		return fmt.Errorf("key %s is not the pass's key %s", print, s.pass.Key)
+	}
+	return nil
+}
+
+// checkCertificate accepts a user certificate of our user CA that is valid now for that principal and from there.
+func (g *Gateway) checkCertificate(meta ssh.ConnMetadata, key ssh.PublicKey, principal string) (*ssh.Certificate, error) {
+	certificate, ok := key.(*ssh.Certificate)
+	if !ok {
+		return nil, errors.New("not a certificate")
+	}
+	if certificate.CertType != ssh.UserCert {
+		return nil, errors.New("not a user certificate")
+	}
+	if !slices.Contains(certificate.ValidPrincipals, principal) {
+		return nil, fmt.Errorf("principals %q do not hold %q", certificate.ValidPrincipals, principal)
+	}
+	if !bytes.Equal(certificate.SignatureKey.Marshal(), g.cfg.UserCA.Marshal()) {
+		return nil, errors.New("signed by a foreign CA")
+	}
+	if err := checkSource(certificate, address(meta.RemoteAddr())); err != nil {
+		return nil, err
+	}
+	checker := &ssh.CertChecker{
+		Clock:                    g.cfg.Now,
+		SupportedCriticalOptions: []string{sourceAddress},
+		IsUserAuthority:          func(ssh.PublicKey) bool { return true }, // compared above
+		IsHostAuthority:          func(ssh.PublicKey, string) bool { return false },
+	}
+	return certificate, checker.CheckCert(principal, certificate)
+}
+
+// login opens the gateway's own SSH to the target. The key exchange runs at once, beside the user's; the
+// gateway's certificate is shown only after admitted is closed.
+func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd, error) {
+	checker := &ssh.CertChecker{
+		Clock: s.gateway.cfg.Now,
+		IsHostAuthority: func(key ssh.PublicKey, _ string) bool {
+			return bytes.Equal(key.Marshal(), s.gateway.cfg.HostCA.Marshal())
+		},
+		IsUserAuthority: func(ssh.PublicKey) bool { return false },
+	}
+	config := &ssh.ClientConfig{
+		Config:            algorithms(),
+		User:              s.Login,
+		HostKeyAlgorithms: hostAlgorithms,
+		HostKeyCallback:   checker.CheckHostKey,
+		ClientVersion:     serverVersion,
+		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			select {
+			case <-admitted:
+				return []ssh.Signer{s.signer}, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})},
+	}
+	if err := s.far.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return nil, err
+	}
+	conn, channels, requests, err := ssh.NewClientConn(s.far, net.JoinHostPort(s.Target, "22"), config)
+	if err != nil {
+		return nil, fmt.Errorf("log in to target %s: %w", s.Target, err)
+	}
+	return &sshEnd{conn, channels, requests}, s.far.SetDeadline(time.Time{})
+}
+
+// serve runs the server's side of an SSH handshake within handshakeTime.
+func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, error) {
+	if err := near.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return nil, err
+	}
+	conn, channels, requests, err := ssh.NewServerConn(near, config)
+	if err != nil {
+		return nil, fmt.Errorf("user's SSH: %w", err)
+	}
+	return &sshEnd{conn, channels, requests}, near.SetDeadline(time.Time{})
+}

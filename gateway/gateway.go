@@ -1,0 +1,169 @@
+// Package gateway is the SSH door.
+//
+// A traveller comes in by one of two ways: the client's upgraded HTTPS stream, which carries a target-scoped
+// token (stream.go), or the SSH port, where the certificate names a live sign-in (port.go). From there every
+// session takes the same walk (session.go): decide, note, record, certify, reach, splice. Where the decision
+// says nothing of audit, a stream is passed through untouched. Where it says audit, the gateway ends the SSH
+// itself, logs in to the target with a certificate of its own, relays channel by channel (relay.go, channel.go)
+// and keeps what the target says on a sealed tape before the user sees it (tape.go).
+//
+// The gateway never dials a target by itself, never holds a CA key, never keeps what it relays in the clear, and
+// never lets a byte through that the policies in force did not allow. What it needs of the other rooms are the
+// ports in Config.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
+)
+
+// Config holds the gateway's ports, one for each step of the walk, and what it must know by itself.
+type Config struct {
+	// Name names this gateway in events and in the Key IDs of its certificates.
+	Name string
+
+	// Identify checks the target-scoped token and the proof of possession that a stream's request carries.
+	Identify func(*http.Request) (*sekisho.Pass, error)
+	// Recall finds the live sign-in behind a user certificate shown at the SSH port. The signature has been
+	// checked before; whether the sign-in still lives has not.
+	Recall func(context.Context, *ssh.Certificate) (*sekisho.Pass, error)
+	// Decide judges the pass by the policies in force.
+	Decide func(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error)
+	// Note writes an event to the audit log. It returns when the event is durable.
+	Note func(context.Context, ...*sekisho.Event) error
+	// Record opens a sealed recording.
+	Record func(context.Context, sekisho.Session) (Tape, error)
+	// Certify signs the gateway's key for one session, with the gateway CA.
+	Certify func(ctx context.Context, session sekisho.Session, limits sekisho.Limits, key ssh.PublicKey) (*ssh.Certificate, error)
+	// Reach opens a connection to the target's sshd through its connector's link.
+	Reach func(ctx context.Context, target string) (net.Conn, error)
+
+	// HostSigner gives the gateway's host key with a certificate for the name the user asked for.
+	HostSigner func(ctx context.Context, host string) (ssh.Signer, error)
+	// UserCA signs the certificates that users show, HostCA those that targets show.
+	UserCA, HostCA ssh.PublicKey
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Tape is the recording of one session while it is being written.
+type Tape interface {
+	// Append seals an entry, or holds it until a frame is full.
+	Append(recording.Entry) error
+	// Flush hands everything appended so far to the operating system.
+	Flush() error
+	// Sync returns when everything flushed so far is durable. It may run beside Append and Flush.
+	Sync() error
+	// Close signs the end record, makes it durable and notes it.
+	Close(end recording.End, at time.Duration) error
+}
+
+// Bounds on what one traveller, and all of them, may take.
+const (
+	handshakeTime = 30 * time.Second // for both SSH handshakes, log-in included
+	closeTime     = 10 * time.Second // for the last bytes once one side has gone
+	maxSessions   = 10000            // a gateway
+	maxChannels   = 64               // open at once, a session
+	maxPayload    = 32 << 10         // bytes, a channel request
+	maxOffers     = 20               // public keys offered before one fits
+)
+
+// Gateway is the SSH door. Make one with New.
+type Gateway struct {
+	cfg  Config
+	work sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	draining bool
+}
+
+// New checks that every port is filled and makes a gateway.
+func New(cfg Config) (*Gateway, error) {
+	switch {
+	case cfg.Identify == nil, cfg.Recall == nil, cfg.Decide == nil, cfg.Note == nil, cfg.Record == nil,
+		cfg.Certify == nil, cfg.Reach == nil, cfg.HostSigner == nil:
+		return nil, errors.New("gateway: a port is missing")
+	case cfg.UserCA == nil, cfg.HostCA == nil:
+		return nil, errors.New("gateway: a CA key is missing")
+	case cfg.Now == nil, cfg.Log == nil:
+		return nil, errors.New("gateway: clock or log is missing")
+	}
+	return &Gateway{cfg: cfg, sessions: make(map[string]*session)}, nil
+}
+
+// enter registers a session, unless the gateway is full or going down.
+func (g *Gateway) enter(s *session) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return &sekisho.Refusal{Sentence: "This gateway is going down.", Next: "Try again in a moment."}
+	}
+	if len(g.sessions) >= maxSessions {
+		return &sekisho.Refusal{Sentence: "This gateway is full.", Next: "Try again later."}
+	}
+	g.sessions[s.ID] = s
+	g.work.Add(1)
+	return nil
+}
+
+func (g *Gateway) leave(s *session) {
+	g.mu.Lock()
+	delete(g.sessions, s.ID)
+	g.mu.Unlock()
+	g.work.Done()
+}
+
+// Sessions lists the live sessions.
+func (g *Gateway) Sessions() []sekisho.Session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := make([]sekisho.Session, 0, len(g.sessions))
+	for _, s := range g.sessions {
+		list = append(list, s.Session)
+	}
+	return list
+}
+
+// End ends the live sessions that match and says how many they were.
+func (g *Gateway) End(match func(sekisho.Session) bool) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, s := range g.sessions {
+		if match(s.Session) {
+			s.cancel()
+			n++
+		}
+	}
+	return n
+}
+
+// Shutdown takes no new sessions and waits until the live ones have ended; when ctx is done it ends them, and
+// waits until their recordings are closed.
+func (g *Gateway) Shutdown(ctx context.Context) {
+	g.mu.Lock()
+	g.draining = true
+	g.mu.Unlock()
+	done := make(chan struct{})
+	go func() { g.work.Wait(); close(done) }()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	g.End(func(sekisho.Session) bool { return true })
+	<-done
+}

@@ -1,0 +1,211 @@
+package gateway
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
+)
+
+// session is one SSH connection on its way through the house. Each step fills in what the next one needs.
+type session struct {
+	sekisho.Session
+	gateway *Gateway
+	pass    *sekisho.Pass
+	way     way
+	cancel  context.CancelFunc
+
+	target   *sekisho.Target  // decide
+	decision sekisho.Decision // decide
+	tape     *tape            // record; nil when nothing is recorded
+	signer   ssh.Signer       // certify
+	far      net.Conn         // reach
+
+	bytesIn, bytesOut atomic.Int64 // from the user, from the target
+}
+
+// way is how the traveller came in.
+type way interface {
+	// ends reports whether the gateway ends the SSH of this traveller.
+	ends(sekisho.Limits) bool
+	// open lets the traveller in, who has waited until everything was ready.
+	open() (net.Conn, error)
+	// secure makes SSH of it. Only where ends was true.
+	secure(context.Context, *session, net.Conn) (*sshEnd, error)
+}
+
+// walk takes a session from the door to its end: decide, note, record, certify, reach, splice.
+// Nothing reaches the target before it was decided and noted; nothing reaches the user before it was recorded.
+func (s *session) walk(ctx context.Context) (err error) {
+	if err := s.decide(ctx); err != nil {
+		return s.refuse(ctx, err)
+	}
+	if err := s.note(ctx); err != nil {
+		return err
+	}
+	defer func() { s.noteEnd(err) }()
+	if err := s.record(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.endRecord(err)) }()
+	if err := s.certify(ctx); err != nil {
+		return err
+	}
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	defer s.far.Close()
+	return s.splice(ctx)
+}
+
+func (g *Gateway) newSession(pass *sekisho.Pass, client net.Addr, w way, cancel context.CancelFunc) *session {
+	return &session{
+		gateway: g, pass: pass, way: w, cancel: cancel,
+		Session: sekisho.Session{
+			ID: sekisho.NewID("ses"), SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
+			ClientAddress: address(client).String(), Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(),
+		},
+	}
+}
+
+func (s *session) decide(ctx context.Context) (err error) {
+	client, _ := netip.ParseAddr(s.ClientAddress)
+	s.target, s.decision, err = s.gateway.cfg.Decide(ctx, s.pass, client)
+	if err != nil {
+		return err
+	}
+	if s.decision.Effect != sekisho.Allow {
+		return &sekisho.Refusal{Sentence: s.decision.Reason, Next: s.decision.Next}
+	}
+	s.Audit = s.decision.Limits.Audit
+	return nil
+}
+
+func (s *session) note(ctx context.Context) error {
+	door := "pass"
+	if s.ends() {
+		door = "audit"
+	}
+	ev := s.event(sekisho.EventSessionStarted)
+	ev.Decision = &s.decision
+	ev.Detail = map[string]string{"door": door}
+	return s.gateway.cfg.Note(ctx, ev)
+}
+
+func (s *session) record(ctx context.Context) error {
+	if s.Audit == sekisho.AuditNone {
+		return nil
+	}
+	t, err := s.gateway.cfg.Record(ctx, s.Session)
+	if err != nil {
+		return &sekisho.Refusal{Sentence: "This session must be recorded, and the recording cannot be opened.",
+			Next: "Tell an administrator.", Cause: err}
+	}
+	s.tape = newTape(t)
+	return nil
+}
+
+// certify makes a key for this session alone and has it signed for this login on this target.
+func (s *session) certify(ctx context.Context) error {
+	if !s.ends() {
+		return nil
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	key, err := ssh.NewSignerFromSigner(private)
+	if err != nil {
+		return err
+	}
+	certificate, err := s.gateway.cfg.Certify(ctx, s.Session, s.decision.Limits, key.PublicKey())
+	if err != nil {
+		return err
+	}
+	s.signer, err = ssh.NewCertSigner(certificate, key)
+	return err
+}
+
+func (s *session) reach(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	s.far, err = s.gateway.cfg.Reach(ctx, s.Target)
+	return err
+}
+
+// splice opens the door and carries bytes until one side has ended.
+func (s *session) splice(ctx context.Context) error {
+	if s.ends() {
+		return s.relay(ctx)
+	}
+	near, err := s.way.open()
+	if err != nil {
+		return err
+	}
+	return s.pipe(ctx, near)
+}
+
+func (s *session) ends() bool { return s.way.ends(s.decision.Limits) }
+
+// refuse notes a refusal that a door made; the decision that was made for the token has its own event.
+func (s *session) refuse(ctx context.Context, cause error) error {
+	ev := s.event(sekisho.EventSessionRefused)
+	ev.Error = cause.Error()
+	if s.decision.Effect != "" {
+		ev.Decision = &s.decision
+	}
+	return errors.Join(cause, s.gateway.cfg.Note(ctx, ev))
+}
+
+func (s *session) noteEnd(cause error) {
+	ev := s.event(sekisho.EventSessionEnded)
+	ev.Detail = map[string]string{
+		"seconds":   strconv.FormatFloat(s.elapsed().Seconds(), 'f', 3, 64),
+		"bytes_in":  strconv.FormatInt(s.bytesIn.Load(), 10),
+		"bytes_out": strconv.FormatInt(s.bytesOut.Load(), 10),
+	}
+	if cause != nil {
+		ev.Error = cause.Error()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if err := s.gateway.cfg.Note(ctx, ev); err != nil {
+		s.gateway.cfg.Log.Error("note end of session", "session", s.ID, "error", err)
+	}
+}
+
+func (s *session) endRecord(cause error) error {
+	if s.tape == nil {
+		return nil
+	}
+	end := recording.End{Reason: "ended"}
+	if cause != nil {
+		end.Reason = "error"
+	}
+	return s.tape.close(end, s.elapsed())
+}
+
+func (s *session) elapsed() time.Duration { return s.gateway.cfg.Now().Sub(s.Started) }
+
+func (s *session) event(kind string) *sekisho.Event {
+	return &sekisho.Event{Kind: kind, Actor: s.Identity.Subject, SignIn: s.SignIn, Session: s.ID, Target: s.Target,
+		Login: s.Login, ClientAddress: s.ClientAddress}
+}
+
+// address is the IP address of a connection's far end, the zero address where it has none.
+func address(a net.Addr) netip.Addr {
+	if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+		return ap.Addr().Unmap()
+	}
+	return netip.Addr{}
+}
