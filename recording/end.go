@@ -1,0 +1,50 @@
+package recording
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+const endContext = "sekisho-recording-end-v1\x00"
+
+// totals are in the end record, so that a reader can check that it saw all.
+type totals struct {
+	frames  uint64 // before the one with the end record
+	entries uint64 // the session's entry and the end record not counted
+	data    uint64 // bytes of their data
+}
+
+func (t *totals) add(e Entry) {
+	t.entries++
+	t.data += uint64(len(e.Data))
+}
+
+// encode gives the data of the end record: frames, entries, bytes of data, reason.
+func (t totals) encode(end End) []byte {
+	b := binary.BigEndian.AppendUint64(nil, t.frames)
+	b = binary.BigEndian.AppendUint64(b, t.entries)
+	b = binary.BigEndian.AppendUint64(b, t.data)
+	return appendString(b, string(end))
+}
+
+// checkEnd reads an end record and compares it with what the reader counted itself.
+func checkEnd(data []byte, counted totals) (End, error) {
+	d := decoder{b: data}
+	said := totals{frames: d.uint64(), entries: d.uint64(), data: d.uint64()}
+	end := End(d.string())
+	if err := d.end("end record"); err != nil {
+		return "", err
+	}
+	if said != counted {
+		return "", fmt.Errorf("end record tells of %d frames, %d entries, %d bytes; the file has %d, %d, %d",
+			said.frames, said.entries, said.data, counted.frames, counted.entries, counted.data)
+	}
+	if end == "" {
+		return "", errors.New("end record gives no reason")
+	}
+	return end, nil
+}
+
+// endMessage is what the signature after the end record signs.
+func endMessage(c *chain) []byte { return append([]byte(endContext), c.now[:]...) }

@@ -1,0 +1,108 @@
+// Package recording is the sealed file of a session: its format, writer, reader, verifier and exports.
+//
+// A recording is written while the session runs. It begins with a header in the clear that names the session, who
+// can open the file and who signs it; then come frames, each sealed by AES-256-GCM under a key made for this file
+// alone; then an end record and a signature. The file key is sealed by HPKE to each recipient, so the gateway that
+// writes a recording cannot read it back, and neither can the house that keeps it.
+//
+// Every frame is bound to the header and to all frames before it by a running SHA-256, the chain. A frame that was
+// changed, dropped, moved or taken from another file does not open; a file that lost its tail has no signed end and
+// says so ([ErrCut]). Whoever lacks a private key can still check header, chain and end with [Verify].
+//
+// The format is in FORMAT.md. The package is pure: bytes in, bytes out; it opens no file, reads no clock, and takes
+// random bytes only for the keys it makes.
+package recording
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Bounds of the format. A reader never allocates more than these, whatever a file says.
+const (
+	// MaxHeader is the most bytes a header takes, its signature included.
+	MaxHeader = 64 << 10
+	// MaxFrame is the most bytes a frame takes in the file, its length, flags and tag included.
+	MaxFrame = 64 << 10
+	// MaxData is the most bytes of one entry. Append splits longer output, and refuses longer data of other kinds.
+	MaxData = MaxFrame - frameOverhead - entryHeader
+	// MaxRecipients is how many keys one recording can be sealed to.
+	MaxRecipients = 32
+	// maxFrames keeps the number of frames under one key far below what AES-GCM bears.
+	maxFrames = 1 << 32
+)
+
+// ErrCut is returned, wrapped in a sentence that tells how much is intact, for a file that stops before its signed
+// end record: the gateway died, the session still runs, or somebody took the tail away.
+var ErrCut = errors.New("the recording has no end record")
+
+// ErrVersion is returned, wrapped, for files of a newer format, suite or feature than this reader knows.
+var ErrVersion = errors.New("made by a newer version")
+
+// Suite names the algorithms of a file.
+type Suite uint16
+
+// SuiteHybrid is HPKE with MLKEM768-X25519, HKDF-SHA256 and AES-256-GCM for the file key, AES-256-GCM for frames,
+// SHA-256 for the chain and Ed25519 for signatures.
+const SuiteHybrid Suite = 1
+
+func (s Suite) String() string {
+	if s == SuiteHybrid {
+		return "mlkem768-x25519/hkdf-sha256/aes-256-gcm"
+	}
+	return fmt.Sprintf("suite %d", uint16(s))
+}
+
+// Header is what stands at the beginning of a recording.
+type Header struct {
+	// Session says whose recording it is. Only ID and Started are in the clear; the rest is sealed in the first
+	// frame, so that without a key the other fields stay empty.
+	Session sekisho.Session
+	// The fields below are filled in by the writer and the reader; NewWriter ignores them.
+
+	Suite Suite
+	// Recipients are the IDs of the keys that open the file.
+	Recipients []string
+	// Signer is the public half of the key that signed header and end. That the signature is right says nothing
+	// until Signer is known to be a gateway's.
+	Signer ed25519.PublicKey
+	// Hash is the hex SHA-256 of the header's bytes, where the chain begins.
+	Hash string
+}
+
+// End says why a recording was closed.
+type End string
+
+const (
+	// EndDone: the session came to its own end.
+	EndDone End = "done"
+	// EndStopped: the session was ended by policy, time or an administrator.
+	EndStopped End = "stopped"
+	// EndShutdown: the gateway was going down.
+	EndShutdown End = "shutdown"
+	// EndFailed: the connection to client or target broke.
+	EndFailed End = "failed"
+)
+
+// Summary is what the house keeps about a closed recording.
+type Summary struct {
+	// Chain is the hex SHA-256 at the end of the chain.
+	Chain string
+	// Bytes is the size of the file.
+	Bytes int64
+}
+
+// Entry is one thing that happened in a session.
+type Entry struct {
+	Kind Kind
+	// At is the time since the session started, never negative.
+	At time.Duration
+	// Channel tells the session's channels apart; entries about the whole connection have 0.
+	Channel uint32
+	// Data is the payload of the kind. From a Reader it is valid until the next call of Next.
+	Data []byte
+}

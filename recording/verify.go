@@ -1,0 +1,115 @@
+package recording
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// VerifyOptions say what a recording is held against. Empty fields are not checked.
+type VerifyOptions struct {
+	// Key opens every frame too; without it the header's signature, the chain and the end's signature are checked.
+	Key *PrivateKey
+	// Signers are the gateways' recording keys. Without them anybody's recording is as good as a gateway's.
+	Signers []ed25519.PublicKey
+	// Chain is the hex SHA-256 that the audit log has for the closed recording.
+	Chain string
+	// Session is the ID of the session that the recording should be of.
+	Session string
+}
+
+// Report is what Verify found, complete or up to where it stopped.
+type Report struct {
+	Header Header
+	// Frames and Bytes count what is whole, Chain is the hex SHA-256 up to there.
+	Frames int64
+	Bytes  int64
+	Chain  string
+	// Complete: there is an end record, and it is signed.
+	Complete bool
+	// Trusted: the signer is one of VerifyOptions.Signers.
+	Trusted bool
+	// Opened: a key was given and every frame up to there opened. Only then are the fields below known.
+	Opened  bool
+	Entries int64
+	// Length is the time of the end record, or of the latest entry in a file without one.
+	Length time.Duration
+	End    End
+}
+
+// Verify reads a whole recording and returns nil when nothing is wrong with it. The report is filled in as far as
+// it got; an error that wraps ErrCut says that all up to there is right but the end is missing.
+func Verify(r io.Reader, opts VerifyOptions) (Report, error) {
+	file, err := newContainer(r)
+	if err != nil {
+		return Report{}, err
+	}
+	report := Report{Header: file.header.public()}
+	if err := opts.checkHeader(&report); err != nil {
+		return report, err
+	}
+	if opts.Key != nil {
+		err = verifyOpened(file, opts.Key, &report)
+	} else {
+		err = verifyClosed(file)
+	}
+	report.Frames, report.Bytes = int64(file.chain.seq), file.bytes
+	report.Chain, report.Complete = hex.EncodeToString(file.chain.now[:]), file.done
+	if err != nil {
+		return report, err
+	}
+	if opts.Chain != "" && !strings.EqualFold(opts.Chain, report.Chain) {
+		return report, fmt.Errorf("verify recording: its chain ends in %s, but the audit log has %s", report.Chain, opts.Chain)
+	}
+	return report, nil
+}
+
+func (o *VerifyOptions) checkHeader(report *Report) error {
+	report.Trusted = slices.ContainsFunc(o.Signers, func(k ed25519.PublicKey) bool { return k.Equal(report.Header.Signer) })
+	if len(o.Signers) > 0 && !report.Trusted {
+		return errors.New("verify recording: it is not signed by any of the trusted gateway keys")
+	}
+	if o.Session != "" && o.Session != report.Header.Session.ID {
+		return fmt.Errorf("verify recording: it is of session %s, not %s", report.Header.Session.ID, o.Session)
+	}
+	return nil
+}
+
+// verifyOpened goes through a file with a key.
+func verifyOpened(file *container, key *PrivateKey, report *Report) error {
+	r, err := openContainer(file, key)
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		_, err = r.Next()
+	}
+	report.Header = r.Header()
+	report.Entries, report.Length, report.End = int64(r.counted.entries), r.last, r.end
+	report.Opened = errors.Is(err, io.EOF) || errors.Is(err, ErrCut)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// verifyClosed goes through a file without a key.
+func verifyClosed(file *container) error {
+	for {
+		frame, flags, err := file.frame()
+		if err != nil {
+			return err
+		}
+		if err := file.accept(frame); err != nil {
+			return err
+		}
+		if flags&flagLast != 0 {
+			return file.finish()
+		}
+	}
+}
