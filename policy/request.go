@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Action is what a person wants to do.
+type Action string
+
+const (
+	// Connect is going onto a target as one of its logins.
+	Connect Action = "connect"
+	// ReadRecordings is listing and downloading recordings.
+	ReadRecordings Action = "readRecordings"
+	// ReadAudit is reading and exporting the audit log.
+	ReadAudit Action = "readAudit"
+	// ManageTargets is adding and changing targets and connectors.
+	ManageTargets Action = "manageTargets"
+)
+
+var actions = []Action{Connect, ReadRecordings, ReadAudit, ManageTargets}
+
+// Request is one question.
+type Request struct {
+	Action   Action
+	Identity sekisho.Identity
+	// Target and Login are for Connect only.
+	Target *sekisho.Target
+	Login  string
+	// ClientAddress is where the person comes from. The zero Addr leaves context.client_address out.
+	ClientAddress netip.Addr
+}
+
+// query is a request in Cedar's terms. It is its own store of entities: there are two.
+type query struct {
+	cedar.Request
+	person, resource cedar.Entity
+}
+
+// Get gives Cedar the entities by their ID.
+func (q *query) Get(id cedar.EntityUID) (cedar.Entity, bool) {
+	switch id {
+	case q.person.UID:
+		return q.person, true
+	case q.resource.UID:
+		return q.resource, true
+	}
+	return cedar.Entity{}, false
+}
+
+var house = cedar.NewEntityUID("House", "sekisho")
+
+func newQuery(r Request, now time.Time) *query {
+	q := &query{resource: cedar.Entity{UID: house}}
+	context := cedar.RecordMap{"time": cedar.NewDatetime(now)}
+	if a := r.ClientAddress.Unmap().WithZone(""); a.IsValid() {
+		context["client_address"] = cedar.IPAddr(netip.PrefixFrom(a, a.BitLen()))
+	}
+	if r.Action == Connect {
+		context["login"] = cedar.String(r.Login)
+		q.resource = targetEntity(r.Target)
+	}
+	q.Request = cedar.Request{
+		Action:   cedar.NewEntityUID("Action", cedar.String(r.Action)),
+		Resource: q.resource.UID,
+		Context:  cedar.NewRecord(context),
+	}
+	q.as(personEntity(r.Identity))
+	return q
+}
+
+// as puts another person in the request.
+func (q *query) as(person cedar.Entity) {
+	q.person, q.Principal = person, person.UID
+}
+
+func personEntity(i sekisho.Identity) cedar.Entity {
+	attributes := cedar.RecordMap{
+		"subject": cedar.String(i.Subject),
+		"email":   cedar.String(i.Subject),
+		"issuer":  cedar.String(i.Issuer),
+		"methods": stringSet(i.Methods),
+	}
+	if !i.AuthTime.IsZero() {
+		attributes["auth_time"] = cedar.NewDatetime(i.AuthTime)
+	}
+	return cedar.Entity{UID: personID(i.Subject), Parents: groupSet(i.Groups), Attributes: cedar.NewRecord(attributes)}
+}
+
+func targetEntity(t *sekisho.Target) cedar.Entity {
+	return cedar.Entity{
+		UID: cedar.NewEntityUID("Target", cedar.String(t.Name)),
+		Attributes: cedar.NewRecord(cedar.RecordMap{
+			"name":    cedar.String(t.Name),
+			"labels":  stringSet(t.Labels),
+			"class":   cedar.String(t.Class),
+			"logins":  stringSet(t.Logins),
+			"audited": cedar.Boolean(t.Audited),
+		}),
+	}
+}
+
+func personID(subject string) cedar.EntityUID {
+	return cedar.NewEntityUID("Person", cedar.String(subject))
+}
+func groupID(name string) cedar.EntityUID { return cedar.NewEntityUID("Group", cedar.String(name)) }
+
+func groupSet(groups []string) cedar.EntityUIDSet {
+	ids := make([]cedar.EntityUID, len(groups))
+	for i, g := range groups {
+		ids[i] = groupID(g)
+	}
+	return cedar.NewEntityUIDSet(ids...)
+}
+
+func stringSet(ss []string) cedar.Set {
+	values := make([]cedar.Value, len(ss))
+	for i, s := range ss {
+		values[i] = cedar.String(s)
+	}
+	return cedar.NewSet(values...)
+}
