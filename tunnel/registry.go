@@ -1,0 +1,252 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Member is a connector that may link.
+type Member struct {
+	// ID is the one that its x509 certificate names, Name what people call it.
+	ID, Name string
+	// Targets are the only ones its link may serve, whatever it offers.
+	Targets []string
+}
+
+// RegistryConfig holds what the gateway's end needs. Zero limits mean the defaults.
+type RegistryConfig struct {
+	// Authorize says who presents this x509 certificate, which TLS has verified already. Called once per link.
+	Authorize func(context.Context, *x509.Certificate) (Member, error)
+	// Note writes events; a link whose event cannot be written is refused. Nil: none are written.
+	Note func(context.Context, *sekisho.Event) error
+	Log  *slog.Logger
+	// Now is used for the validity of certificates; socket deadlines follow the machine's clock.
+	Now func() time.Time
+
+	// MaxLinks bounds all links together (10,000), MaxConns the data connections of one link, spare or in use
+	// (1,024), MaxSpare the spare ones among them (128), MaxPending the Dials that wait on one link (256).
+	MaxLinks, MaxConns, MaxSpare, MaxPending int
+	// OpenTime bounds one Dial (10 s).
+	OpenTime time.Duration
+}
+
+// linksPerConnector is how many links one connector may have here at once: the live one, one that drains, and
+// those whose death has not been noticed yet. Above it the oldest is cut.
+const linksPerConnector = 4
+
+// Registry is the gateway's end of all links. Use NewRegistry.
+type Registry struct {
+	cfg RegistryConfig
+
+	mu      sync.Mutex
+	closed  bool
+	serving int              // Serve calls under way
+	idle    chan struct{}    // closed when closed and serving is 0
+	links   map[string]*peer // by link ID, as long as any of its connections lives
+	targets map[string][]*peer
+}
+
+// NewRegistry checks cfg and fills in its defaults.
+func NewRegistry(cfg RegistryConfig) (*Registry, error) {
+	if cfg.Authorize == nil {
+		return nil, errors.New("tunnel registry: Authorize is missing")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Note == nil {
+		cfg.Note = func(context.Context, *sekisho.Event) error { return nil }
+	}
+	for field, standard := range map[*int]int{
+		&cfg.MaxLinks: 10_000, &cfg.MaxConns: 1024, &cfg.MaxSpare: 128, &cfg.MaxPending: 256,
+	} {
+		if *field <= 0 {
+			*field = standard
+		}
+	}
+	if cfg.OpenTime <= 0 {
+		cfg.OpenTime = 10 * time.Second
+	}
+	return &Registry{
+		cfg:     cfg,
+		idle:    make(chan struct{}),
+		links:   make(map[string]*peer),
+		targets: make(map[string][]*peer),
+	}, nil
+}
+
+// Dial opens a stream to target over one of its links. The error is a *sekisho.Refusal. The connection has CloseWrite.
+func (r *Registry) Dial(ctx context.Context, target string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.OpenTime)
+	defer cancel()
+	// A spare connection can turn out dead; each try uses one up, so a link of dead ones ends this soon.
+	var err error
+	for range 2 * linksPerConnector {
+		var s *spare
+		if s, err = r.take(ctx, target); err != nil {
+			return nil, refusal(target, err)
+		}
+		if err = s.open(ctx, target); err == nil {
+			return s.stream(), nil
+		}
+		s.kill()
+		if !errors.Is(err, errDead) {
+			break
+		}
+	}
+	return nil, refusal(target, err)
+}
+
+// Linked reports whether some connector's link to target is up.
+func (r *Registry) Linked(target string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pick(target) != nil
+}
+
+// Cut ends all links of a connector and every stream on them, at once.
+func (r *Registry) Cut(connectorID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.links {
+		if p.member.ID == connectorID {
+			p.cut()
+		}
+	}
+}
+
+// Close cuts everything and waits until every Serve has returned.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	if !r.closed {
+		r.closed = true
+		for _, p := range r.links {
+			p.cut()
+		}
+		if r.serving == 0 {
+			close(r.idle)
+		}
+	}
+	r.mu.Unlock()
+	<-r.idle
+	return nil
+}
+
+// pick chooses the link for a new stream: the newest that has a spare connection, else the newest.
+func (r *Registry) pick(target string) *peer {
+	var newest *peer
+	for _, p := range slices.Backward(r.targets[target]) {
+		if !p.usable(r.cfg.Now()) {
+			continue
+		}
+		if len(p.spares) > 0 {
+			return p
+		}
+		if newest == nil {
+			newest = p
+		}
+	}
+	return newest
+}
+
+// take gives a data connection of some link to target, waiting for the connector to dial one if need be.
+func (r *Registry) take(ctx context.Context, target string) (*spare, error) {
+	r.mu.Lock()
+	p := r.pick(target)
+	if p == nil {
+		r.mu.Unlock()
+		return nil, errNoLink
+	}
+	if n := len(p.spares); n > 0 {
+		s := p.spares[n-1]
+		p.spares = p.spares[:n-1]
+		s.taken = true
+		r.mu.Unlock()
+		return s, nil
+	}
+	if len(p.waiting) >= r.cfg.MaxPending {
+		r.mu.Unlock()
+		return nil, errBusy
+	}
+	w := make(chan *spare, 1)
+	p.waiting = append(p.waiting, w)
+	r.askMore(p)
+	r.mu.Unlock()
+
+	select {
+	case s := <-w:
+		if s == nil { // the link ended; another may be there
+			return r.take(ctx, target)
+		}
+		return s, nil
+	case <-ctx.Done():
+		r.leave(p, w)
+		return nil, fmt.Errorf("wait for a data connection: %w", ctx.Err())
+	}
+}
+
+// leave takes back a wait; a connection that came in the meantime goes to the next in line.
+func (r *Registry) leave(p *peer, w chan *spare) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		return
+	}
+	if s := <-w; s != nil {
+		p.hand(s)
+	}
+}
+
+var (
+	errNoLink = errors.New("no link")
+	errBusy   = errors.New("too many streams wait for this link")
+	errDead   = errors.New("data connection is dead")
+)
+
+// unreachable is the connector's own answer that it did not open a stream.
+type unreachable struct{ reason string }
+
+func (e *unreachable) Error() string { return "connector: " + e.reason }
+
+// refusal gives an error its voice for the person.
+func refusal(target string, err error) *sekisho.Refusal {
+	var u *unreachable
+	switch {
+	case errors.As(err, &u):
+		return &sekisho.Refusal{
+			Sentence: target + "'s connector is here, but cannot reach the SSH server behind it.",
+			Next:     "Ask the administrator to look at the connector's log.",
+			Cause:    err,
+		}
+	case errors.Is(err, errBusy):
+		return &sekisho.Refusal{
+			Sentence: target + " has too many connections being opened at this moment.",
+			Next:     "Try again in a few seconds.",
+			Cause:    err,
+		}
+	case errors.Is(err, errNoLink):
+		return &sekisho.Refusal{
+			Sentence: target + " is not connected right now: its connector has no link to this gateway.",
+			Next:     "Try again in a minute, or ask the administrator to look at the connector.",
+			Cause:    err,
+		}
+	}
+	return &sekisho.Refusal{
+		Sentence: target + "'s connector did not answer in time.",
+		Next:     "Try again in a minute, or ask the administrator to look at the connector.",
+		Cause:    err,
+	}
+}
