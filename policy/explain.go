@@ -16,7 +16,7 @@ import (
 const (
 	// maxTried is how many policies are run to find one that would have let somebody else in. A denial must not
 	// cost more than a few decisions, so with very many policies a near miss can go unmentioned.
-	maxTried = 48
+	maxTried = 32
 	maxNamed = 3
 	maxName  = 64
 )
@@ -85,11 +85,11 @@ func (s *Set) nearMisses(r Request, q *query) []*rule {
 			break
 		}
 		other := *q
-		other.as(hypothetical(r.Identity, candidate.who, nil))
+		other.as(hypothetical(q, r.Identity, candidate.who, nil))
 		if verdict, diagnostic := cedar.Authorize(relevant{candidate}, &other, other.Request); verdict != cedar.Allow || len(diagnostic.Errors) > 0 {
 			continue
 		}
-		other.as(hypothetical(r.Identity, candidate.who, r.Identity.Groups))
+		other.as(hypothetical(q, r.Identity, candidate.who, r.Identity.Groups))
 		verdict, diagnostic := cedar.Authorize(s.index.match(r.Action, &other), &other, other.Request)
 		if verdict == cedar.Allow && len(diagnostic.Errors) == 0 {
 			near = append(near, candidate)
@@ -100,13 +100,14 @@ func (s *Set) nearMisses(r Request, q *query) []*rule {
 }
 
 // hypothetical is the person with the group that a policy names and the groups given, or whom the policy names.
-func hypothetical(i sekisho.Identity, who cedar.EntityUID, groups []string) cedar.Entity {
+func hypothetical(q *query, i sekisho.Identity, who cedar.EntityUID, groups []string) cedar.Entity {
 	if who.Type != "Group" {
 		i.Subject, i.Groups = string(who.ID), nil
 		return personEntity(i)
 	}
-	i.Groups = append(slices.Clone(groups), string(who.ID))
-	return personEntity(i)
+	member := q.person
+	member.Parents = groupSet(append(slices.Clone(groups), string(who.ID)))
+	return member
 }
 
 // The words. Names come from identity providers and from whoever asks: each is cut to 64 characters and freed of

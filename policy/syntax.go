@@ -11,6 +11,7 @@ var (
 	parseError = regexp.MustCompile(`(?s)^parser error: (?:parse error at )?<input>:(\d+):(\d+)(?: "(?:[^"\\]|\\.)*")?: (.*)$`)
 	exactError = regexp.MustCompile(`(?s)^exact got (.*) want (.*)$`)
 	listError  = regexp.MustCompile(`(?s)^got (.*) want ,$`)
+	rangeError = regexp.MustCompile(`strconv\.ParseInt: parsing "(-?\d+)": value out of range`)
 	callError  = regexp.MustCompile("(?s)^`?([^ `]*)`? (is (?:not )?a .*|expects .*)$")
 )
 
@@ -28,6 +29,9 @@ var (
 // one it could not take, because it has already stepped over it.
 func (s statement) syntax(err error) (position, string) {
 	m := parseError.FindStringSubmatch(err.Error())
+	if large := rangeError.FindStringSubmatch(err.Error()); large != nil {
+		return find(s.tokens, strings.TrimPrefix(large[1], "-")), large[1] + " is too large a number"
+	}
 	if m == nil {
 		return s.tokens[0].at, strings.TrimPrefix(err.Error(), "parser error: ")
 	}
