@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/client"
+)
+
+// cli is the grammar of the command line; its commands stand in the files of their names.
+type cli struct {
+	Home string `help:"Folder for configuration and sign-in." placeholder:"DIR" env:"SEKISHO_HOME"`
+
+	Login     loginCmd     `cmd:"" group:"you" help:"Sign in with your organisation's account."`
+	Status    statusCmd    `cmd:"" group:"you" help:"Show who you are signed in as."`
+	Logout    logoutCmd    `cmd:"" group:"you" help:"End the sign-in."`
+	Targets   targetsCmd   `cmd:"" group:"ssh" help:"List the targets you may reach."`
+	SSHConfig sshConfigCmd `cmd:"" name:"ssh-config" group:"ssh" help:"Print or install the lines that make plain ssh work."`
+	Connect   connectCmd   `cmd:"" group:"ssh" help:"Carry one ssh connection (used by ssh itself)."`
+
+	Completion completionCmd `cmd:"" group:"other" help:"Print the shell's completion script."`
+	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
+}
+
+// groups are the headings of the command list, in the order of the fields above.
+var groups = []kong.Group{
+	{Key: "you", Title: "Your sign-in:"},
+	{Key: "ssh", Title: "Plain ssh:"},
+	{Key: "records", Title: "What was recorded:"},
+	{Key: "other", Title: "Other:"},
+}
+
+// app is what every command gets to work with.
+type app struct {
+	ctx      context.Context
+	in       io.Reader
+	out, err io.Writer
+	// home is the value of --home; client.Open knows what "" means.
+	home string
+	// colour says that out is a terminal whose owner wants colours, terminal that err is one.
+	colour, terminal bool
+	model            *kong.Application
+}
+
+func newApp(ctx context.Context, in io.Reader, out, errs *os.File) *app {
+	return &app{
+		ctx: ctx, in: in, out: out, err: errs,
+		colour:   isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		terminal: isatty.IsTerminal(errs.Fd()),
+	}
+}
+
+// client opens what an earlier login has left.
+func (a *app) client() (*client.Client, error) { return client.Open(a.home) }
+
+// main runs one command line and gives the exit code.
+func (a *app) main(args []string) int {
+	var grammar cli
+	exit := -1
+	parser, err := kong.New(&grammar,
+		kong.Name("sekisho"),
+		kong.Description("Plain ssh with your organisation's sign-in: no keys to keep, no hosts to trust by hand."),
+		kong.Writers(a.out, a.err),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ExplicitGroups(groups),
+		kong.Exit(func(code int) { exit = code }),
+	)
+	if err != nil {
+		fmt.Fprintf(a.err, "sekisho: %v\n", err)
+		return 2
+	}
+	a.model = parser.Model
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case exit >= 0: // --help has been printed
+		return exit
+	case err != nil:
+		fmt.Fprintf(a.err, "sekisho: %v\nRun \"sekisho --help\" to see how it is used.\n", err)
+		return 2
+	}
+	a.home = grammar.Home
+	if err := parsed.Run(a); err != nil {
+		return a.fail(err)
+	}
+	return 0
+}
+
+// fail tells the person what went wrong, in the words that are meant for them.
+func (a *app) fail(err error) int {
+	var usage *usageError
+	var refusal *sekisho.Refusal
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(a.err, "sekisho: %v\n", usage)
+		return 2
+	case errors.As(err, &refusal):
+		fmt.Fprintf(a.err, "sekisho: %s\n", plain(sekisho.Say(refusal)))
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(a.err, "sekisho: interrupted")
+	default:
+		fmt.Fprintf(a.err, "sekisho: %v\n", err)
+	}
+	return 1
+}
+
+// usageError is a command line that parses but makes no sense.
+type usageError struct{ text string }
+
+func (u *usageError) Error() string { return u.text }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+func (*completionCmd) Help() string {
+	return `Prints a script that completes commands and flags.
+
+Examples:
+
+    source <(sekisho completion bash)
+    sekisho completion zsh > "${fpath[1]}/_sekisho"
+    sekisho completion fish > ~/.config/fish/completions/sekisho.fish
+`
+}
+
+func (cmd *completionCmd) Run(a *app) error {
+	script := map[string]func([]node) string{"bash": bash, "zsh": zsh, "fish": fish}[cmd.Shell]
+	_, err := fmt.Fprint(a.out, script(flatten(a.model.Node, "")))
+	return err
+}
+
+// node is one command as the scripts see it: the words that lead to it, and what can follow.
+type node struct {
+	path  string // "" for the program, "keys new" for a command in a command
+	help  string
+	flags []choice
+	below []choice
+	files bool // it takes arguments, which may be files
+}
+
+type choice struct{ word, help string }
+
+func flatten(n *kong.Node, path string) []node {
+	this := node{path: path, help: n.Help, files: len(n.Positional) > 0}
+	for _, group := range n.AllFlags(true) {
+		for _, f := range group {
+			this.flags = append(this.flags, choice{"--" + f.Name, f.Help})
+		}
+	}
+	for _, p := range n.Positional {
+		if p.Enum != "" {
+			for _, word := range p.EnumSlice() {
+				this.below = append(this.below, choice{word, ""})
+			}
+		}
+	}
+	var all []node
+	for _, child := range n.Children {
+		if child.Hidden || child.Type != kong.CommandNode {
+			continue
+		}
+		this.below = append(this.below, choice{child.Name, child.Help})
+		all = append(all, flatten(child, strings.TrimSpace(path+" "+child.Name))...)
+	}
+	return append([]node{this}, all...)
+}
+
+func words(choices ...[]choice) string {
+	var list []string
+	for _, cs := range choices {
+		for _, c := range cs {
+			list = append(list, c.word)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// bash walks the words typed so far down the commands, then offers what can follow.
+func bash(nodes []node) string {
+	var known, offers strings.Builder
+	for i, n := range nodes {
+		if i > 0 {
+			fmt.Fprintf(&known, "|%q", n.path)
+		}
+		fmt.Fprintf(&offers, "    %q) offer=%q ;;\n", n.path, words(n.below, n.flags))
+	}
+	return `# bash completion for sekisho
+_sekisho() {
+  local path="" offer="" word next i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    next=${path:+$path }$word
+    case "$next" in
+    ` + strings.TrimPrefix(known.String(), "|") + `) path=$next ;;
+    esac
+  done
+  case "$path" in
+` + offers.String() + `  esac
+  COMPREPLY=($(compgen -W "$offer" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _sekisho sekisho
+`
+}
+
+// single quotes a text for the shells' single quotes.
+func single(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func zsh(nodes []node) string {
+	var known, offers strings.Builder
+	for i, n := range nodes {
+		if i > 0 {
+			fmt.Fprintf(&known, "|%q", n.path)
+		}
+		fmt.Fprintf(&offers, "    %q) offer=(", n.path)
+		for _, c := range append(append([]choice{}, n.below...), n.flags...) {
+			offers.WriteString(" " + single(c.word+":"+c.help))
+		}
+		offers.WriteString(" ) ;;\n")
+	}
+	return `#compdef sekisho
+_sekisho() {
+  local at="" word next
+  local -a offer
+  for word in "${(@)words[2,CURRENT-1]}"; do
+    next=${at:+$at }$word
+    case "$next" in
+    ` + strings.TrimPrefix(known.String(), "|") + `) at=$next ;;
+    esac
+  done
+  case "$at" in
+` + offers.String() + `  esac
+  _describe -t commands sekisho offer || _files
+}
+if [ "$funcstack[1]" = "_sekisho" ]; then _sekisho "$@"; else compdef _sekisho sekisho; fi
+`
+}
+
+func fish(nodes []node) string {
+	var b strings.Builder
+	b.WriteString("# fish completion for sekisho\ncomplete -c sekisho -e\n")
+	for _, n := range nodes {
+		when := "__fish_use_subcommand"
+		if n.path != "" {
+			parts := []string{}
+			for _, w := range strings.Fields(n.path) {
+				parts = append(parts, "__fish_seen_subcommand_from "+w)
+			}
+			when = strings.Join(parts, "; and ")
+		}
+		for _, c := range n.below {
+			fmt.Fprintf(&b, "complete -c sekisho -n %s -f -a %s -d %s\n", single(when), c.word, single(c.help))
+		}
+		for _, f := range n.flags {
+			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), single(f.help))
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sekisho/sekisho/client"
+)
+
+type loginCmd struct {
+	URL       string `arg:"" optional:"" help:"Address of your organisation's Sekisho; remembered for later."`
+	CAFile    string `name:"ca-file" type:"existingfile" xor:"ca" placeholder:"FILE" help:"PEM certificates to trust for this Sekisho, instead of the system's."`
+	CAPin     string `name:"ca-pin" xor:"ca" placeholder:"sha256:HEX" help:"SHA-256 of the certificate to trust for this Sekisho, instead of the system's."`
+	Device    bool   `xor:"flow" help:"Sign in with a browser on another machine, such as a phone."`
+	NoBrowser bool   `xor:"flow" help:"Only print the address of the sign-in page."`
+}
+
+func (*loginCmd) Help() string {
+	return `Opens your organisation's sign-in page in the browser and waits until you have signed in. The address is also printed. On a machine without a screen the page can be opened anywhere (--device).
+
+A private key is made on this machine at the first login, and the sign-in is bound to it: a copied sign-in is useless without that key.
+
+The browser is the one of the system, or the command in SEKISHO_BROWSER or BROWSER, run with the address as its argument.
+
+Examples:
+
+    sekisho login https://sekisho.example.com
+    sekisho login sekisho.example.com --ca-pin sha256:9f86d081...
+    sekisho login --device
+`
+}
+
+// maxCAFile bounds --ca-file in bytes.
+const maxCAFile = 256 << 10
+
+func (cmd *loginCmd) Run(a *app) error {
+	ca := ""
+	if cmd.CAFile != "" {
+		info, err := os.Stat(cmd.CAFile)
+		if err != nil {
+			return err
+		}
+		if info.Size() > maxCAFile {
+			return errors.New("the CA file is too large to be one")
+		}
+		pem, err := os.ReadFile(cmd.CAFile)
+		if err != nil {
+			return err
+		}
+		ca = string(pem)
+	}
+	c, err := client.Setup(a.ctx, a.home, cmd.URL, ca, cmd.CAPin)
+	if err != nil {
+		return err
+	}
+	s, err := c.Login(a.ctx, a.loginOptions(cmd.Device, cmd.NoBrowser))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "Signed in as %s until %s.\n", a.bold(plain(s.Subject)), s.Expires.Local().Format("2 Jan 15:04"))
+	return nil
+}
+
+// loginOptions show everything on stderr: stdout is ssh's when a sign-in happens under it.
+func (a *app) loginOptions(device, noBrowser bool) client.LoginOptions {
+	return client.LoginOptions{Device: device, NoBrowser: noBrowser, Out: a.err, Terminal: a.terminal}
+}
