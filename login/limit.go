@@ -44,7 +44,7 @@ func (l *limiter) over(key string, now time.Time) bool {
 }
 
 func (l *limiter) turn(now time.Time) {
-	if passed := now.Sub(l.since); l.count == nil || passed > l.window || passed < 0 {
+	if passed := now.Sub(l.since); l.count == nil || passed >= l.window || passed < 0 {
 		l.count, l.since = make(map[string]int), now
 	}
 }
