@@ -19,7 +19,7 @@ var migrations embed.FS
 
 // migrateTries is how often to try while other processes open the same new database: whoever loses finds the
 // winner's tables at the next try.
-const migrateTries = 10
+const migrateTries = 5
 
 // migrate brings the tables up to date.
 func migrate(ctx context.Context, db *sql.DB) error {
@@ -43,7 +43,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+		case <-time.After(time.Duration(try) * 40 * time.Millisecond):
 		}
 	}
 }
