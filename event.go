@@ -63,6 +63,7 @@ const (
 	EventRecordingCut       = "recording.interrupted"
 	EventRecordingRead      = "recording.read" // somebody downloaded it
 	EventTargetAdded        = "target.added"   // detail: labels, logins, audited
+	EventTargetHostKey      = "target.host_key" // its connector reports another one; detail: key, before (fingerprints)
 	EventConnectorJoined    = "connector.joined"
 	EventConnectorRefused   = "connector.refused" // error
 	EventConnectorConnected = "connector.linked"

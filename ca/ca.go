@@ -133,10 +133,11 @@ func (a *Authority) GatewayCA() ssh.PublicKey { return a.gateways.signer.PublicK
 // HostCA is the public key that signs host certificates.
 func (a *Authority) HostCA() ssh.PublicKey { return a.hosts.signer.PublicKey() }
 
-// UserLine, GatewayLine and HostLine are the same keys as authorized_keys lines without a line end.
-func (a *Authority) UserLine() string    { return a.users.line }
-func (a *Authority) GatewayLine() string { return a.gateways.line }
-func (a *Authority) HostLine() string    { return a.hosts.line }
+// Lines are the three public keys as authorized_keys lines without comment and line end.
+type Lines struct{ User, Gateway, Host string }
+
+// Lines gives the CAs' public keys.
+func (a *Authority) Lines() Lines { return Lines{a.users.line, a.gateways.line, a.hosts.line} }
 
 // Line is a key or certificate as an authorized_keys line without comment and line end.
 func Line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }

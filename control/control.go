@@ -1,0 +1,206 @@
+// Package control is the HTTP door: it serves the contract of api/v1 and the pages on which a browser signs a
+// person in.
+//
+// Every call goes through the same steps, and each handler shows them in this order:
+//
+//  1. who: the token and the proof of its key (auth.go); the identity is a return value, so no handler has one
+//     that was not proven in it;
+//  2. form: what was sent is checked before anything is looked up;
+//  3. may they: the policies in force decide;
+//  4. note: the decision is durable in the audit log before anything is handed out;
+//  5. answer.
+//
+// What is refused is said in one sentence with what to do next (errors.go); the cause goes to the log, under a
+// request ID that the person gets to see when the fault is ours.
+//
+// The package believes no header about where a caller is: addresses are those of the connection, and URLs in
+// proofs are compared with the configured one, never with Host. It never keeps a token and never logs one.
+//
+// What bounds a caller here: bodies of 1 MiB, half a minute to send one, a minute for each piece of an answer to be
+// taken. The http.Server around it should set ReadHeaderTimeout, IdleTimeout and MaxHeaderBytes (32 KiB is
+// plenty) and leave ReadTimeout and WriteTimeout at 0: downloads are long, and the gateway takes connections over.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/api/v1/apiv1connect"
+	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/login"
+	"github.com/sekisho/sekisho/policy"
+)
+
+// Config is what the door is made of. Everything must be set unless its comment says otherwise.
+type Config struct {
+	// Name is the organisation's name for this installation.
+	Name string
+	// URL is the public URL, https://host[:port] without a path: what proofs are made for.
+	URL string
+	// Domain lets targets be written with it: with example.internal, web1.example.internal is web1. May be empty.
+	Domain string
+	// SSHHosts are host patterns for people's ssh_config.
+	SSHHosts []string
+	// Gateways are the URLs of the stream endpoint, nearest first.
+	Gateways []string
+	// AuditKey is the verifier key of the audit log, RecordingKeys the public key lines of gateways.
+	AuditKey      string
+	RecordingKeys []string
+
+	// Desk signs people in; Passes signs target-scoped tokens.
+	Desk   *login.Desk
+	Passes *login.Issuer
+	// CA issues certificates, Links those of connectors' links.
+	CA    CA
+	Links Links
+	// Policies gives the set in force.
+	Policies func() *policy.Set
+	Store    Store
+	// Note appends events to the audit log and returns when they are durable.
+	Note func(ctx context.Context, events ...*sekisho.Event) error
+	// Events reads the audit log.
+	Events Events
+	// OpenRecording opens a sealed recording as it is kept and tells its bytes. Absence wraps sekisho.ErrNotFound.
+	OpenRecording func(ctx context.Context, session string) (io.ReadCloser, int64, error)
+	// Linked reports whether a connector's link to that target is up. May be nil.
+	Linked func(target string) bool
+	// Healthy reports why the house cannot serve. May be nil.
+	Healthy func(context.Context) error
+
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// CA is what the door needs of ca.Authority.
+type CA interface {
+	People(context.Context, ca.PeopleRequest) (*ssh.Certificate, error)
+	Hosts(context.Context, ca.HostRequest) (*ssh.Certificate, error)
+	// Lines are the CAs' public keys as authorized_keys lines.
+	Lines() ca.Lines
+}
+
+// Links is what the door needs of ca.Links.
+type Links interface {
+	Sign(ca.LinkRequest) ([]byte, error)
+}
+
+// Events is what the door needs of audit.Log.
+type Events interface {
+	Query(context.Context, sekisho.EventQuery) ([][]byte, error)
+	Export(ctx context.Context, from int64, yield func(lines [][]byte) error) (checkpoint string, err error)
+}
+
+// Store is what the door needs kept. What is absent is sekisho.ErrNotFound, wrapped or not.
+type Store interface {
+	Targets
+	Connectors
+	Pendings
+	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
+}
+
+// Targets keeps targets by name.
+type Targets interface {
+	Target(ctx context.Context, name string) (*sekisho.Target, error)
+	Targets(ctx context.Context) ([]*sekisho.Target, error)
+	SaveTarget(ctx context.Context, t *sekisho.Target) error
+}
+
+// Connectors keeps connectors by ID.
+type Connectors interface {
+	Connector(ctx context.Context, id string) (*sekisho.Connector, error)
+	SaveConnector(ctx context.Context, c *sekisho.Connector) error
+	// EndConnector says whether this call is the one that ended it.
+	EndConnector(ctx context.Context, id string, at time.Time) (bool, error)
+}
+
+// Pendings keeps records that expire. A second Put under the same key replaces the first.
+type Pendings interface {
+	PutPending(ctx context.Context, key string, expires time.Time, body []byte) error
+	Pending(ctx context.Context, key string, now time.Time) ([]byte, error)
+	// TakePending reads and removes in one step: of any number of callers at once, one gets the body.
+	TakePending(ctx context.Context, key string, now time.Time) ([]byte, error)
+}
+
+// maxMessage bounds what one call can send, in bytes, before and after decompression.
+const maxMessage = 1 << 20
+
+// door is the handlers' common ground.
+type door struct {
+	Config
+	origin string
+	// binding is held while targets are read to be written back, so that two connectors cannot be given one target
+	// and no report of a host undoes a binding.
+	binding sync.Mutex
+	hosts   hostCertificates
+	alarms  alarms
+}
+
+// New makes the handler of everything under the public URL except what the gateway and the links serve.
+func New(cfg Config) (http.Handler, error) {
+	d := &door{Config: cfg}
+	if err := d.check(); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	d.URL = strings.TrimSuffix(d.URL, "/")
+	mux := http.NewServeMux()
+	opts := []connect.HandlerOption{
+		connect.WithReadMaxBytes(maxMessage),
+		connect.WithInterceptors(voices{d}),
+		connect.WithRecover(d.recovered),
+	}
+	mux.Handle(apiv1connect.NewSignInServiceHandler(signIns{d}, opts...))
+	mux.Handle(apiv1connect.NewAccessServiceHandler(access{d}, opts...))
+	mux.Handle(apiv1connect.NewRecordingServiceHandler(recordings{d}, opts...))
+	mux.Handle(apiv1connect.NewAuditServiceHandler(auditLog{d}, opts...))
+	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
+	mux.Handle("/", newPages(d))
+	mux.HandleFunc("GET /healthz", d.healthz)
+	return bounded(mux), nil
+}
+
+func (d *door) check() error {
+	u, err := url.Parse(d.URL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return fmt.Errorf("URL %q: want https://host[:port]", d.URL)
+	}
+	d.origin = u.Scheme + "://" + u.Host
+	switch {
+	case d.Desk == nil || d.Passes == nil || d.CA == nil || d.Links == nil:
+		return errors.New("sign-in desk, pass issuer, CA and link CA are all needed")
+	case d.Policies == nil || d.Store == nil || d.Note == nil || d.Events == nil || d.OpenRecording == nil:
+		return errors.New("policies, store, audit log and recordings are all needed")
+	case d.Now == nil || d.Log == nil:
+		return errors.New("clock and log are both needed")
+	}
+	if d.Linked == nil {
+		d.Linked = func(string) bool { return false }
+	}
+	if d.Healthy == nil {
+		d.Healthy = func(context.Context) error { return nil }
+	}
+	return nil
+}
+
+func (d *door) healthz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := d.Healthy(r.Context()); err != nil {
+		d.Log.Error("not healthy", "error", err)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, "not healthy\n")
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
