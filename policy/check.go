@@ -93,8 +93,18 @@ func (s statement) bounds() (position, string) {
 	if len(s.text) > maxPolicyBytes {
 		return s.tokens[0].at, fmt.Sprintf("this policy has %d bytes; at most %d are read", len(s.text), maxPolicyBytes)
 	}
-	depth := 0
-	for _, t := range s.tokens {
+	depth, path := 0, 0
+	for i, t := range s.tokens {
+		// Cedar writes "has a.b.c" out as "has a && a has b && …", which grows with the square of its length and more.
+		switch {
+		case t.text == ".":
+			path++
+		case i == 0 || s.tokens[i-1].text != ".":
+			path = 0
+		}
+		if path > maxPath {
+			return t.at, fmt.Sprintf("more than %d attributes of attributes", maxPath)
+		}
 		switch t.text {
 		case "(", "[", "{", "if":
 			depth++

@@ -16,7 +16,7 @@ import (
 const (
 	// maxTried is how many policies are run to find one that would have let somebody else in. A denial must not
 	// cost more than a few decisions, so with very many policies a near miss can go unmentioned.
-	maxTried = 32
+	maxTried = 24
 	maxNamed = 3
 	maxName  = 64
 )
@@ -73,7 +73,7 @@ func (s *Set) nearMisses(r Request, q *query) []*rule {
 		labels = r.Target.Labels
 	}
 	var near []*rule
-	tried := 0
+	other, alone, tried := *q, make(relevant, 1), 0
 	for candidate := range s.index.near(r.Action, q, labels) {
 		if candidate.who == q.Principal || q.person.Parents.Contains(candidate.who) {
 			continue // it has been weighed already
@@ -84,9 +84,9 @@ func (s *Set) nearMisses(r Request, q *query) []*rule {
 		if tried++; tried > maxTried || len(near) == maxNamed {
 			break
 		}
-		other := *q
 		other.as(hypothetical(q, r.Identity, candidate.who, nil))
-		if verdict, diagnostic := cedar.Authorize(relevant{candidate}, &other, other.Request); verdict != cedar.Allow || len(diagnostic.Errors) > 0 {
+		alone[0] = candidate
+		if verdict, diagnostic := cedar.Authorize(alone, &other, other.Request); verdict != cedar.Allow || len(diagnostic.Errors) > 0 {
 			continue
 		}
 		other.as(hypothetical(q, r.Identity, candidate.who, r.Identity.Groups))
@@ -106,7 +106,10 @@ func hypothetical(q *query, i sekisho.Identity, who cedar.EntityUID, groups []st
 		return personEntity(i)
 	}
 	member := q.person
-	member.Parents = groupSet(append(slices.Clone(groups), string(who.ID)))
+	member.Parents = cedar.NewEntityUIDSet(who)
+	if len(groups) > 0 {
+		member.Parents = groupSet(append(slices.Clone(groups), string(who.ID)))
+	}
 	return member
 }
 

@@ -30,6 +30,7 @@ const (
 	// maxPolicyBytes bounds how deep an expression can be, and with it the stack that parsing it takes.
 	maxPolicyBytes = 16 << 10
 	maxNesting     = 100
+	maxPath        = 16
 	maxProblems    = 100
 )
 
