@@ -119,18 +119,11 @@ func TestAddingAPermitTakesNothingAway(t *testing.T) {
 // The index must not change any decision: the same policies with heads that the index cannot use decide the same.
 func TestIndexDecidesAsAScanDoes(t *testing.T) {
 	w := world{rand.New(rand.NewPCG(4, 4))}
-	head := strings.NewReplacer("permit (principal, ", "permit (principal, ")
 	for range 300 {
 		r := w.request()
 		text := w.policies(6, "permit", "permit", "forbid")
 		var scan strings.Builder
-		for _, line := range strings.Split(strings.TrimSpace(head.Replace(text)), "\n") {
-			open, shut := strings.Index(line, " (principal"), strings.Index(line, ") ")
-			for _, part := range []int{open, shut} {
-				if part < 0 {
-					t.Fatalf("no head in %q", line)
-				}
-			}
+		for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
 			id, rest, _ := strings.Cut(line, ") ")
 			effect, inner, _ := strings.Cut(rest, " (")
 			end := strings.Index(inner, ")")
