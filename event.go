@@ -61,8 +61,8 @@ const (
 	EventRecordingOpened    = "recording.opened" // detail: header (hex SHA-256), recipients
 	EventRecordingClosed    = "recording.closed" // detail: chain, bytes
 	EventRecordingCut       = "recording.interrupted"
-	EventRecordingRead      = "recording.read" // somebody downloaded it
-	EventTargetAdded        = "target.added"   // detail: labels, logins, audited
+	EventRecordingRead      = "recording.read"  // somebody downloaded it
+	EventTargetAdded        = "target.added"    // detail: labels, logins, audited
 	EventTargetHostKey      = "target.host_key" // its connector reports another one; detail: key, before (fingerprints)
 	EventConnectorJoined    = "connector.joined"
 	EventConnectorRefused   = "connector.refused" // error
