@@ -115,6 +115,9 @@ func (w *Writer) begin(header []byte, h Header) error {
 // Header is the header with everything filled in.
 func (w *Writer) Header() Header { return w.header }
 
+// HeaderHash is the hex SHA-256 of the header: what the audit log notes when a recording is opened.
+func (w *Writer) HeaderHash() string { return w.header.Hash }
+
 // Append takes an entry into the recording; its data are copied. Only a full frame is written at once: call Flush
 // before what was appended may be relied upon.
 func (w *Writer) Append(e Entry) error {
@@ -134,7 +137,7 @@ func (w *Writer) Append(e Entry) error {
 		piece := e
 		piece.Data = e.Data[:min(len(e.Data), MaxData)]
 		if w.used+entryHeader+len(piece.Data) > maxPlain {
-			if err := w.Push(); err != nil {
+			if err := w.push(); err != nil {
 				return err
 			}
 		}
@@ -153,9 +156,8 @@ func (w *Writer) put(e Entry) {
 	w.used += putEntry(w.buf[frameHead+w.used:], e)
 }
 
-// Push seals what is pending and writes it, without waiting until it is durable. It is for callers that sync the
-// sink themselves, outside of their lock.
-func (w *Writer) Push() error {
+// push seals what is pending and writes it, without waiting until it is durable.
+func (w *Writer) push() error {
 	if w.err != nil || w.used == 0 {
 		return w.err
 	}
@@ -168,9 +170,10 @@ func (w *Writer) Push() error {
 	return err
 }
 
-// Flush seals what is pending and writes it. When it returns, all that was appended is durable.
+// Flush seals what is pending, writes it in one piece and syncs the sink. When it returns, all that was appended is
+// durable.
 func (w *Writer) Flush() error {
-	if err := w.Push(); err != nil {
+	if err := w.push(); err != nil {
 		return err
 	}
 	return w.sync()
@@ -178,7 +181,7 @@ func (w *Writer) Flush() error {
 
 // Close writes the end record, signs the chain and waits until it is durable. It does not close the sink.
 func (w *Writer) Close(end End, at time.Duration) (Summary, error) {
-	if err := w.Push(); err != nil {
+	if err := w.push(); err != nil {
 		return Summary{}, err
 	}
 	w.total.frames = w.chain.seq

@@ -1,0 +1,49 @@
+package recording
+
+import (
+	"bytes"
+	"crypto"
+)
+
+// What tests need to see of the inside.
+
+// Reencode parses a header and encodes again what it parsed.
+func Reencode(file []byte) (parsed, encoded []byte, err error) {
+	h, err := readHeader(bytes.NewReader(file))
+	if err != nil {
+		return nil, nil, err
+	}
+	return h.bytes, append(h.appendUnsigned(nil), h.signature...), nil
+}
+
+// ReencodeEntry takes one entry off b and encodes it again.
+func ReencodeEntry(b []byte) (parsed, encoded []byte, err error) {
+	e, rest, err := cutEntry(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded = make([]byte, entryHeader+len(e.Data))
+	putEntry(encoded, e)
+	return b[:len(b)-len(rest)], encoded, nil
+}
+
+// PutRaw puts bytes into the current frame that need not be entries.
+func PutRaw(w *Writer, b []byte) {
+	if w.buf == nil {
+		w.buf = frames.Get().(*[MaxFrame]byte)
+	}
+	w.used += copy(w.buf[frameHead+w.used:maxPlain], b)
+}
+
+// CloseRaw closes the file with a properly signed last frame of what is pending.
+func CloseRaw(w *Writer) error {
+	frame, err := w.seal(flagLast)
+	if err != nil {
+		return err
+	}
+	signature, err := w.signer.Sign(nil, endMessage(w.chain), crypto.Hash(0))
+	if err != nil {
+		return err
+	}
+	return w.write(append(frame, signature...))
+}

@@ -1,0 +1,110 @@
+package recording_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/sekisho/sekisho/recording"
+)
+
+// FuzzReader: whatever a file holds, reading it ends, and nothing but the file that was written verifies.
+func FuzzReader(f *testing.F) {
+	data, key := golden(f)
+	f.Add(data)
+	f.Add(data[:len(data)-1])
+	f.Add(data[:1500])
+	signers := []ed25519.PublicKey{newSigner(1).Public().(ed25519.PublicKey)}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, errRead := read(b, key)
+		_, errOpen := recording.Verify(bytes.NewReader(b), recording.VerifyOptions{Key: key, Signers: signers})
+		_, errBlind := recording.Verify(bytes.NewReader(b), recording.VerifyOptions{Signers: signers})
+		if same := bytes.Equal(b, data); same != errors.Is(errRead, io.EOF) || same != (errOpen == nil) || same != (errBlind == nil) {
+			t.Errorf("same file: %v; reader: %v; with key: %v; without: %v", same, errRead, errOpen, errBlind)
+		}
+		if parsed, encoded, err := recording.Reencode(b); err == nil && !bytes.Equal(parsed, encoded) {
+			t.Error("a header parses, but encodes to other bytes")
+		}
+	})
+}
+
+// FuzzEntries: the gateway itself may be the liar. Its frames open, but may hold anything.
+func FuzzEntries(f *testing.F) {
+	key := newKey(f)
+	entry := binary.BigEndian.AppendUint32(append([]byte{16}, make([]byte, 12)...), 2)
+	f.Add(append(entry, "ls"...), true)
+	f.Add([]byte{2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, true)
+	f.Add([]byte{1}, false)
+	f.Fuzz(func(t *testing.T, b []byte, last bool) {
+		if parsed, encoded, err := recording.ReencodeEntry(b); err == nil && !bytes.Equal(parsed, encoded) {
+			t.Errorf("%x parses, but encodes to %x", parsed, encoded)
+		}
+		if len(b) == 0 {
+			return
+		}
+		w, out := newWriter(t, key)
+		recording.PutRaw(w, b)
+		err := error(nil)
+		if last {
+			err = recording.CloseRaw(w)
+		} else {
+			_, err = w.Close(recording.EndDone, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, export := range exports {
+			r, err := recording.NewReader(bytes.NewReader(out.Bytes()), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := export(io.Discard, r); err == nil && !last && len(b) < 17 {
+				t.Errorf("%s: garbage passes", name)
+			}
+		}
+	})
+}
+
+var exports = map[string]func(io.Writer, *recording.Reader) error{
+	"asciicast":  func(w io.Writer, r *recording.Reader) error { return recording.Asciicast(w, r, recording.AnyChannel) },
+	"transcript": recording.Transcript,
+	"json":       recording.JSONLines,
+}
+
+// FuzzPayloads: what a decoder takes is exactly what its encoder makes.
+func FuzzPayloads(f *testing.F) {
+	f.Add(recording.PTY{Term: "xterm", Cols: 80, Rows: 24, Modes: []byte{53, 0, 0, 0, 1, 0}}.Encode())
+	f.Add(recording.Variable{Name: "LANG", Value: "C"}.Encode())
+	f.Add(recording.Exit{Signal: "KILL", CoreDumped: true, Message: "bye"}.Encode())
+	f.Add(recording.EncodeResize(80, 24))
+	f.Add(recording.EncodeExitStatus(1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var encoded [][]byte
+		if p, err := recording.DecodePTY(b); err == nil {
+			encoded = append(encoded, p.Encode())
+		}
+		if v, err := recording.DecodeVariable(b); err == nil {
+			encoded = append(encoded, v.Encode())
+		}
+		if x, err := recording.DecodeExit(b); err == nil {
+			encoded = append(encoded, x.Encode())
+		}
+		if c, r, err := recording.DecodeResize(b); err == nil {
+			encoded = append(encoded, recording.EncodeResize(c, r))
+		}
+		if s, err := recording.DecodeExitStatus(b); err == nil {
+			encoded = append(encoded, recording.EncodeExitStatus(s))
+		}
+		for _, e := range encoded {
+			if !bytes.Equal(e, b) {
+				t.Errorf("%x decodes, but encodes to %x", b, e)
+			}
+		}
+		for kind := range recording.Note + 1 {
+			recording.Describe(recording.Entry{Kind: kind, Data: b})
+		}
+	})
+}

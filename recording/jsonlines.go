@@ -1,0 +1,83 @@
+package recording
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// JSONLines writes a recording as one JSON object a line: first the session, then every entry with its time in
+// seconds, and last the end. Data of a stream are in "text" when they are UTF-8 and else, as base64, in "data"; other
+// entries have "words" where there is anything to tell. When the recording is cut there is no end, and the error wraps ErrCut.
+func JSONLines(w io.Writer, r *Reader) error {
+	out := bufio.NewWriter(w)
+	enc := newLines(out)
+	err := enc.encode(map[string]any{"session": r.Header().Session})
+	for err == nil {
+		var e Entry
+		if e, err = r.Next(); err == nil {
+			err = enc.encode(jsonEntry(e))
+		}
+	}
+	if how, at, ok := r.End(); ok {
+		err = enc.encode(map[string]any{"at": at.Seconds(), "end": how})
+	}
+	if flushed := out.Flush(); flushed != nil {
+		return fmt.Errorf("write JSON lines: %w", flushed)
+	}
+	return err
+}
+
+// lines writes JSON lines that are safe on a terminal, too: encoding/json leaves C1 controls as they are.
+type lines struct {
+	out *bufio.Writer
+	buf bytes.Buffer
+	enc *json.Encoder
+}
+
+func newLines(out *bufio.Writer) *lines {
+	l := &lines{out: out}
+	l.enc = json.NewEncoder(&l.buf)
+	l.enc.SetEscapeHTML(false)
+	return l
+}
+
+func (l *lines) encode(v any) error {
+	l.buf.Reset()
+	if err := l.enc.Encode(v); err != nil {
+		return err
+	}
+	for _, r := range l.buf.String() {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(l.out, `\u%04x`, r)
+		} else {
+			l.out.WriteRune(r) // the error stays in out until Flush
+		}
+	}
+	return nil
+}
+
+type jsonLine struct {
+	At      float64 `json:"at"`
+	Channel uint32  `json:"channel"`
+	Kind    string  `json:"kind"`
+	Text    string  `json:"text,omitempty"`
+	Data    []byte  `json:"data,omitempty"`
+	Words   string  `json:"words,omitempty"`
+}
+
+func jsonEntry(e Entry) jsonLine {
+	line := jsonLine{At: e.At.Seconds(), Channel: e.Channel, Kind: e.Kind.String()}
+	switch {
+	case !e.Kind.stream():
+		line.Words, _ = describe(e)
+	case utf8.Valid(e.Data):
+		line.Text = string(e.Data)
+	default:
+		line.Data = e.Data
+	}
+	return line
+}
