@@ -124,15 +124,15 @@ func (p *Provider) discover(ctx context.Context) (*discovered, error) {
 	if p.found != nil {
 		return p.found, nil
 	}
-	now := p.cfg.Now()
-	if since := now.Sub(p.failedAt); p.failed != nil && since >= 0 && since < idpPause {
+	if since := p.cfg.Now().Sub(p.failedAt); p.failed != nil && since >= 0 && since < idpPause {
 		return nil, p.failed
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, p.http), idpTimeout)
 	defer cancel()
 	found, err := p.ask(ctx)
 	if err != nil {
-		p.failed, p.failedAt = fmt.Errorf("%w: %w", ErrUnreachable, err), now
+		// From the end of the attempt, so that those who waited for it behind the lock do not each try again.
+		p.failed, p.failedAt = fmt.Errorf("%w: %w", ErrUnreachable, err), p.cfg.Now()
 		return nil, p.failed
 	}
 	p.found, p.failed = found, nil
