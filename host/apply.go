@@ -65,6 +65,7 @@ func (h *Host) enforce(ctx context.Context, p *place, certificate bool) error {
 	if !p.due {
 		return nil
 	}
+	p.told = true
 	if err := h.reload(ctx); err != nil {
 		return fmt.Errorf("reload sshd: %w", err)
 	}
@@ -78,6 +79,8 @@ type place struct {
 	dropIn  string   // its name there
 	changes []change
 	due     bool // sshd needs a reload
+	wasDue  bool // and did so before Apply
+	told    bool // sshd may have been reloaded
 }
 
 // change is one file to replace. nil contents stand for a file that is not there.
@@ -95,8 +98,7 @@ func (h *Host) open() (*place, error) {
 		return nil, err
 	}
 	p := &place{dir: dir, dropIn: filepath.Base(h.layout.DropIn)}
-	if err := ensureDir(func() error { return dir.Mkdir(principalsDir, 0o755) },
-		func() (fs.FileInfo, error) { return dir.Lstat(principalsDir) }, principalsDir); err != nil {
+	if err := makeDir(dir, principalsDir); err != nil {
 		dir.Close()
 		return nil, err
 	}
@@ -108,25 +110,35 @@ func (h *Host) open() (*place, error) {
 	return p, nil
 }
 
+// openDir opens a directory, which its parent must hold itself: a symbolic link does not count.
 func openDir(path string) (*os.Root, error) {
-	err := ensureDir(func() error { return os.Mkdir(path, 0o755) }, func() (fs.FileInfo, error) { return os.Lstat(path) }, path)
+	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	return os.OpenRoot(path)
+	defer parent.Close()
+	name := filepath.Base(path)
+	if err := makeDir(parent, name); err != nil {
+		return nil, err
+	}
+	return parent.OpenRoot(name)
 }
 
-// ensureDir makes a directory unless there is one; a symbolic link to one does not count.
-func ensureDir(mkdir func() error, stat func() (fs.FileInfo, error), name string) error {
-	if err := mkdir(); err != nil && !errors.Is(err, fs.ErrExist) {
+// makeDir makes a directory that everybody may read, unless there is one.
+func makeDir(root *os.Root, name string) error {
+	err := root.Mkdir(name, 0o755)
+	if err == nil {
+		return root.Chmod(name, 0o755) // whatever the umask is
+	}
+	if !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	info, err := stat()
+	info, err := root.Lstat(name)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("%s is in the way: want a directory", name)
+		return fmt.Errorf("%s is in the way: want a directory", filepath.Join(root.Name(), name))
 	}
 	return nil
 }
@@ -161,7 +173,8 @@ func (p *place) compare(files map[string][]byte, dropIn []byte) error {
 		return err
 	}
 	_, err := p.dir.Lstat(dueFile)
-	p.due = p.due || err == nil
+	p.wasDue = err == nil
+	p.due = p.due || p.wasDue
 	return nil
 }
 
@@ -229,6 +242,9 @@ func (p *place) undo() error {
 			errs = append(errs, replace(c.root, c.name, c.old))
 		}
 	}
+	if !p.told && !p.wasDue {
+		errs = append(errs, replace(p.dir, dueFile, nil))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("put back: %w", err)
 	}
@@ -255,7 +271,8 @@ func replace(root *os.Root, name string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
+	// sshd reads principals as the user who logs in, so no umask may take the right away.
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
 		err = root.Rename(temporary, name)
 	}
