@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/sekisho/sekisho"
@@ -111,19 +112,25 @@ func (l *Log) run() {
 	}
 }
 
-// gather takes whoever waits beside the first one. It does not wait for more: while one group is being written,
-// the next one comes together by itself.
+// gather takes whoever waits beside the first one. It sets no timer: while one group is being written, the next one
+// comes together by itself. But it lets goroutines that are ready run first, since those whom the last group woke are
+// about to come back; otherwise every other group would be the first of them alone.
 func (l *Log) gather(first *call) []*call {
 	group := []*call{first}
 	events, size := len(first.drafts), first.bytes
-	for events < groupEvents && size < groupBytes {
+	for yielded := false; events < groupEvents && size < groupBytes; {
 		select {
 		case c := <-l.queue:
 			group = append(group, c)
 			events += len(c.drafts)
 			size += c.bytes
+			yielded = false
 		default:
-			return group
+			if yielded {
+				return group
+			}
+			runtime.Gosched()
+			yielded = true
 		}
 	}
 	return group

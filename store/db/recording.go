@@ -42,6 +42,7 @@ func (d *DB) Recordings(ctx context.Context, q sekisho.RecordingQuery) ([]*sekis
 	w.equal("person", q.Person)
 	w.equal("target", q.Target)
 	w.equal("state", q.State)
+	w.equal("session", q.Session)
 	if q.Before != "" {
 		w.add(`(started, session) < (SELECT started, session FROM recordings WHERE session = `, q.Before, `)`)
 	}

@@ -112,6 +112,7 @@ func recordings(t *testing.T, open Opener) {
 	}{
 		{"all", sekisho.RecordingQuery{}, []string{"ses_5", "ses_4", "ses_3", "ses_2", "ses_1", "ses_0"}},
 		{"limit", sekisho.RecordingQuery{Limit: 2}, []string{"ses_5", "ses_4"}},
+		{"session", sekisho.RecordingQuery{Session: "ses_3"}, []string{"ses_3"}},
 		{"person", sekisho.RecordingQuery{Person: "bob"}, []string{"ses_5", "ses_3", "ses_1"}},
 		{"target", sekisho.RecordingQuery{Target: "db1"}, []string{"ses_5", "ses_2"}},
 		{"state", sekisho.RecordingQuery{State: sekisho.RecordingOpen}, []string{"ses_5", "ses_2"}},
