@@ -5,6 +5,8 @@ import "time"
 // RecordingQuery selects recordings, newest first. Empty fields select all.
 type RecordingQuery struct {
 	Person, Target string
+	// Session is one session's ID.
+	Session string
 	// Before is a session ID: only recordings older than it.
 	Before string
 	State  string

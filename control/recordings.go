@@ -75,10 +75,15 @@ func (d recordings) List(ctx context.Context, req *connect.Request[apiv1.ListRec
 	if m.Before != "" && !sekisho.CheckID("ses", m.Before) {
 		return nil, malformed(errors.New("before is no session"))
 	}
+	if m.Session != "" && !sekisho.CheckID("ses", m.Session) {
+		return nil, malformed(errors.New("that is no session"))
+	}
 	if err := d.may(ctx, who, policy.ReadRecordings, false); err != nil {
 		return nil, err
 	}
-	all, err := d.Store.Recordings(ctx, sekisho.RecordingQuery{Person: m.Person, Target: m.Target, Before: m.Before, Limit: n})
+	all, err := d.Store.Recordings(ctx, sekisho.RecordingQuery{
+		Person: m.Person, Target: m.Target, Session: m.Session, Before: m.Before, Limit: n,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list recordings: %w", err)
 	}

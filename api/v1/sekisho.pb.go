@@ -1038,8 +1038,9 @@ type ListRecordingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Person        string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
 	Target        string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`  // 0: 100, at most 1000
-	Before        string                 `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"` // session id: older than that one
+	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`    // 0: 100, at most 1000
+	Before        string                 `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`   // session id: older than that one
+	Session       string                 `protobuf:"bytes,5,opt,name=session,proto3" json:"session,omitempty"` // only that one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1098,6 +1099,13 @@ func (x *ListRecordingsRequest) GetLimit() int32 {
 func (x *ListRecordingsRequest) GetBefore() string {
 	if x != nil {
 		return x.Before
+	}
+	return ""
+}
+
+func (x *ListRecordingsRequest) GetSession() string {
+	if x != nil {
+		return x.Session
 	}
 	return ""
 }
@@ -2097,12 +2105,13 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05class\x18\x03 \x01(\tR\x05class\x12\x16\n" +
 	"\x06logins\x18\x04 \x03(\tR\x06logins\x12\x12\n" +
 	"\x04door\x18\x05 \x01(\tR\x04door\x12\x16\n" +
-	"\x06linked\x18\x06 \x01(\bR\x06linked\"u\n" +
+	"\x06linked\x18\x06 \x01(\bR\x06linked\"\x8f\x01\n" +
 	"\x15ListRecordingsRequest\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\tR\x06before\"O\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x18\n" +
+	"\asession\x18\x05 \x01(\tR\asession\"O\n" +
 	"\x16ListRecordingsResponse\x125\n" +
 	"\n" +
 	"recordings\x18\x01 \x03(\v2\x15.sekisho.v1.RecordingR\n" +
