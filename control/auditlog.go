@@ -39,7 +39,21 @@ func (d auditLog) List(ctx context.Context, req *connect.Request[apiv1.ListEvent
 	if err != nil {
 		return nil, fmt.Errorf("read audit log: %w", err)
 	}
-	return connect.NewResponse(&apiv1.ListEventsResponse{Events: lines}), nil
+	return connect.NewResponse(&apiv1.ListEventsResponse{Events: lines[:fitting(lines)]}), nil
+}
+
+// maxAnswer bounds one answer in bytes; a client asks on with before.
+const maxAnswer = 8 << 20
+
+// fitting is how many of the lines go into one answer: one at least.
+func fitting(lines [][]byte) int {
+	total := 0
+	for i, line := range lines {
+		if total += len(line); total > maxAnswer && i > 0 {
+			return i
+		}
+	}
+	return len(lines)
 }
 
 // Export is noted before it begins, and so the export holds its own line.

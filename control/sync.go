@@ -90,6 +90,10 @@ func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.
 		return state, nil
 	}
 	cert, err := d.hostCertificate(ctx, c, t, report.HostKey)
+	if refusal(err) { // one bad key must not hold up the connector's other targets
+		d.Log.Warn("host key not certified", "connector", c.ID, "target", t.Name, "error", err)
+		return state, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +114,7 @@ func (d connectors) hostCertificate(ctx context.Context, c *sekisho.Connector, t
 	actor := "connector:" + c.Name
 	cert, err := d.hosts.certificate(ctx, d.door, ca.HostRequest{Names: names, Key: key, TTL: hostTTL, Actor: actor})
 	if err != nil {
-		return "", as(connect.CodeInvalidArgument, err)
+		return "", err
 	}
 	if line := ca.Line(key); line != t.HostKey {
 		if err := d.learn(ctx, c, t.Name, key); err != nil {
