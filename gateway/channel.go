@@ -51,24 +51,30 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh.Request) error {
 	var down, all sync.WaitGroup
 	errs := make(chan error, 6)
-	down.Go(func() { errs <- c.deliver(c.near, c.far, recording.Output) })
-	down.Go(func() { errs <- c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr) })
+	report := func(err error) {
+		if broken(err) {
+			c.end(err)
+		}
+		errs <- err
+	}
+	down.Go(func() { report(c.deliver(c.near, c.far, recording.Output)) })
+	down.Go(func() { report(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr)) })
 	all.Go(func() {
 		err := pump(c.far, c.near, &c.bytesIn)
 		c.far.CloseWrite()
-		errs <- quiet(err)
+		report(quiet(err))
 	})
 	all.Go(func() {
-		errs <- c.userRequests(ctx, nearRequests)
+		report(c.userRequests(ctx, nearRequests))
 		c.far.Close() // the user has closed the channel
 	})
 	all.Go(func() {
 		down.Wait()
 		c.near.CloseWrite()
 	})
-	errs <- c.targetRequests(farRequests)
+	report(c.targetRequests(farRequests))
 	down.Wait()
-	errs <- c.record(recording.ChannelClose, nil)
+	report(c.record(recording.ChannelClose, nil))
 	c.near.Close()
 	c.far.Close()
 	all.Wait()
@@ -116,7 +122,7 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 		if n > 0 {
 			c.bytesOut.Add(int64(n))
 			next.data = next.data[:n]
-			entry := recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: next.data}
+			entry := recording.Entry{Kind: kind, Channel: c.number, Data: next.data}
 			var terr error
 			if next.entry, terr = c.tape.append(entry); terr != nil {
 				return terr
@@ -135,7 +141,9 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
 	for next := range queue {
 		if err == nil {
-			err = c.tape.wait(next.entry)
+			if err = c.tape.wait(next.entry); err != nil {
+				c.end(err)
+			}
 		}
 		if err == nil {
 			if _, err = dst.Write(next.data); err != nil {
@@ -154,7 +162,7 @@ func (c *channel) keep(kind recording.Kind, data []byte) error {
 	if c.tape == nil {
 		return nil
 	}
-	_, err := c.tape.append(recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: data})
+	_, err := c.tape.append(recording.Entry{Kind: kind, Channel: c.number, Data: data})
 	return err
 }
 
@@ -163,7 +171,7 @@ func (c *channel) record(kind recording.Kind, data []byte) error {
 	if c.tape == nil {
 		return nil
 	}
-	return c.tape.put(recording.Entry{Kind: kind, At: c.elapsed(), Channel: c.number, Data: data})
+	return c.tape.put(recording.Entry{Kind: kind, Channel: c.number, Data: data})
 }
 
 func (c *channel) noteClosed(ctx context.Context) error {

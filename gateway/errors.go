@@ -2,7 +2,11 @@ package gateway
 
 import "errors"
 
-var errTapeClosed = errors.New("recording: already closed")
+var (
+	errTapeClosed = errors.New("recording: already closed")
+	// errStopped ends a session that was not to go on: its gateway goes down, or somebody ended it.
+	errStopped = errors.New("ended by the gateway")
+)
 
 // recordingError says that a recording cannot go on. The session ends with it.
 type recordingError struct{ cause error }

@@ -84,7 +84,7 @@ func (s *session) pipe(ctx context.Context, near net.Conn) error {
 	near.SetReadDeadline(time.Now().Add(closeTime))
 	upErr := <-up
 	if ctx.Err() != nil {
-		return errors.New("ended by the gateway")
+		return errStopped
 	}
 	if upErr != nil && !errors.Is(upErr, net.ErrClosed) && down == nil {
 		return nil // the user's side broke off after the target had ended

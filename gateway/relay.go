@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,7 @@ func (s *session) relay(ctx context.Context) error {
 		return err
 	}
 	r := &relay{session: s, near: near, far: far}
-	stop := context.AfterFunc(ctx, func() { r.end(errors.New("ended by the gateway")) })
+	stop := context.AfterFunc(ctx, func() { r.end(errStopped) })
 	defer stop()
 	return r.run(ctx)
 }
@@ -132,11 +131,11 @@ func (r *relay) accept(ctx context.Context, ch ssh.NewChannel) {
 		if !knownChannel(kind) {
 			reason = ssh.UnknownChannelType
 		}
+		r.noteChannelRefused(ctx, kind)
 		ch.Reject(reason, fmt.Sprintf("This door relays sessions only; %s is refused.", printable(kind)))
-		r.noteChannelRefused(ctx, kind)
 	case r.open.Load() >= maxChannels:
-		ch.Reject(ssh.ResourceShortage, fmt.Sprintf("More than %d channels at once are refused.", maxChannels))
 		r.noteChannelRefused(ctx, kind)
+		ch.Reject(ssh.ResourceShortage, fmt.Sprintf("More than %d channels at once are refused.", maxChannels))
 	default:
 		r.open.Add(1)
 		r.channels.Go(func() {
@@ -161,8 +160,8 @@ func knownChannel(kind string) bool {
 // refuseFar refuses channels that the target opens: nothing was granted that could need one.
 func (r *relay) refuseFar() {
 	for ch := range r.far.channels {
-		ch.Reject(ssh.Prohibited, "refused by the gateway")
 		r.noteChannelRefused(context.Background(), ch.ChannelType())
+		ch.Reject(ssh.Prohibited, "refused by the gateway")
 	}
 }
 

@@ -51,8 +51,14 @@ func (c *channel) judge(ctx context.Context, req *ssh.Request) (bool, error) {
 		return c.judgeEnv(ctx, req)
 	case "shell", "exec", "subsystem":
 		return c.judgeProgram(ctx, req)
-	case "signal", "break":
-		return true, c.keep(recording.Signal, req.Payload)
+	case "signal":
+		var signal struct{ Name string }
+		if ssh.Unmarshal(req.Payload, &signal) != nil {
+			return false, c.refuseRequest(ctx, req.Type)
+		}
+		return true, c.keep(recording.Signal, []byte(signal.Name))
+	case "break":
+		return true, c.keep(recording.Note, []byte("break"))
 	case "xon-xoff", "eow@openssh.com", "keepalive@openssh.com":
 		return true, nil
 	}
@@ -68,7 +74,8 @@ func (c *channel) judgePTY(ctx context.Context, req *ssh.Request) (bool, error) 
 	if ssh.Unmarshal(req.Payload, &pty) != nil || !c.decision.Limits.PTY {
 		return false, c.refuseRequest(ctx, req.Type)
 	}
-	return true, c.keep(recording.PTY, recording.EncodePTY(pty.Term, pty.Columns, pty.Rows, []byte(pty.Modes)))
+	entry := recording.PTY{Term: pty.Term, Cols: pty.Columns, Rows: pty.Rows, Modes: []byte(pty.Modes)}
+	return true, c.keep(recording.PTYRequest, entry.Encode())
 }
 
 // judgeEnv lets the locale through; sshd filters once more by its AcceptEnv.
@@ -80,7 +87,7 @@ func (c *channel) judgeEnv(ctx context.Context, req *ssh.Request) (bool, error) 
 	if env.Name != "LANG" && env.Name != "COLORTERM" && !strings.HasPrefix(env.Name, "LC_") {
 		return false, nil
 	}
-	return true, c.keep(recording.Env, []byte(env.Name+"="+env.Value))
+	return true, c.keep(recording.Env, recording.Variable{Name: env.Name, Value: env.Value}.Encode())
 }
 
 // judgeProgram keeps what is about to be started.
@@ -128,7 +135,7 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 			var status struct{ Code uint32 }
 			if err = ssh.Unmarshal(req.Payload, &status); err == nil {
 				c.exit.Store(&map[string]string{"exit_status": fmt.Sprint(status.Code)})
-				err = c.record(recording.ExitStatus, req.Payload)
+				err = c.record(recording.ExitStatus, recording.EncodeExitStatus(status.Code))
 			}
 		case "exit-signal":
 			var signal struct {
@@ -139,7 +146,8 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 			}
 			if err = ssh.Unmarshal(req.Payload, &signal); err == nil {
 				c.exit.Store(&map[string]string{"exit_signal": printable(signal.Name)})
-				err = c.record(recording.ExitSignal, req.Payload)
+				exit := recording.Exit{Signal: signal.Name, CoreDumped: signal.Dumped, Message: signal.Text}
+				err = c.record(recording.ExitSignal, exit.Encode())
 			}
 		case "xon-xoff", "eow@openssh.com":
 		default:

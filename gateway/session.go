@@ -111,7 +111,7 @@ func (s *session) record(ctx context.Context) error {
 		return &sekisho.Refusal{Sentence: "This session must be recorded, and the recording cannot be opened.",
 			Next: "Tell an administrator.", Cause: err}
 	}
-	s.tape = newTape(t)
+	s.tape = newTape(t, s.elapsed)
 	return nil
 }
 
@@ -188,11 +188,14 @@ func (s *session) endRecord(cause error) error {
 	if s.tape == nil {
 		return nil
 	}
-	end := recording.End{Reason: "ended"}
-	if cause != nil {
-		end.Reason = "error"
+	end := recording.EndDone
+	switch {
+	case errors.Is(cause, errStopped):
+		end = recording.EndStopped
+	case cause != nil:
+		end = recording.EndFailed
 	}
-	return s.tape.close(end, s.elapsed())
+	return s.tape.close(end)
 }
 
 func (s *session) elapsed() time.Duration { return s.gateway.cfg.Now().Sub(s.Started) }

@@ -10,7 +10,8 @@ import (
 // tape makes a Tape strict: whoever waits for an entry returns only when it is durable. All channels of a session
 // share one tape; entries that arrive while the disk is busy become durable together with the next Sync.
 type tape struct {
-	out Tape
+	out   Tape
+	clock func() time.Duration // since the session started
 
 	mu       sync.Mutex
 	turn     sync.Cond
@@ -21,13 +22,13 @@ type tape struct {
 	err      error
 }
 
-func newTape(out Tape) *tape {
-	t := &tape{out: out}
+func newTape(out Tape, clock func() time.Duration) *tape {
+	t := &tape{out: out, clock: clock}
 	t.turn.L = &t.mu
 	return t
 }
 
-// append hands an entry to the recording and returns its number, to wait for.
+// append gives an entry its time, hands it to the recording and returns its number, to wait for.
 func (t *tape) append(e recording.Entry) (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,6 +38,7 @@ func (t *tape) append(e recording.Entry) (uint64, error) {
 	if t.closed {
 		return 0, errTapeClosed
 	}
+	e.At = max(t.clock(), 0)
 	if err := t.out.Append(e); err != nil {
 		t.fail(err)
 		return 0, err
@@ -95,7 +97,7 @@ func (t *tape) put(e recording.Entry) error {
 	return t.wait(n)
 }
 
-func (t *tape) close(end recording.End, at time.Duration) error {
+func (t *tape) close(end recording.End) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.syncing {
@@ -106,7 +108,7 @@ func (t *tape) close(end recording.End, at time.Duration) error {
 	}
 	t.closed = true
 	if t.err != nil {
-		end.Reason = "recording failed"
+		end = recording.EndFailed
 	}
-	return t.out.Close(end, at)
+	return t.out.Close(end, max(t.clock(), 0))
 }

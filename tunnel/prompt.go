@@ -17,6 +17,10 @@ type prompt struct {
 	left atomic.Int32
 }
 
+// Prompt wraps a connection, TCP or TLS over TCP, so that the reads of its first moments are acknowledged at once:
+// what a listener for OpenSSH clients wants.
+func Prompt(c net.Conn) net.Conn { return promptly(c) }
+
 func promptly(c net.Conn) *prompt {
 	p := &prompt{Conn: c}
 	below := c

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/audit"
+	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/control"
+	"github.com/sekisho/sekisho/gateway"
+	"github.com/sekisho/sekisho/login"
+	"github.com/sekisho/sekisho/store/blob"
+	"github.com/sekisho/sekisho/store/db"
+	"github.com/sekisho/sekisho/tunnel"
+)
+
+// house is all the rooms of one process, wired.
+type house struct {
+	cfg *Config
+	log *slog.Logger
+	url *url.URL
+
+	store    *db.DB
+	events   *audit.Log
+	keys     *keys
+	ca       *ca.Authority
+	links    *ca.Links
+	policies *policies
+	recorder *recorder
+	desk     *login.Desk
+	passes   *login.Verifier
+	registry *tunnel.Registry
+	gateway  *gateway.Gateway
+	control  http.Handler
+	port     ssh.Signer // host key of the SSH port and of audited sessions, without a certificate
+}
+
+// keys are the private keys of the house, each in a file of its own.
+type keys struct {
+	user, gateway, host, audit, recording, door crypto.Signer
+	link, token                                 *ecdsa.PrivateKey
+}
+
+func openKeys(dir string) (*keys, error) {
+	k := &keys{}
+	for name, to := range map[string]*crypto.Signer{"user-ca": &k.user, "gateway-ca": &k.gateway, "host-ca": &k.host,
+		"audit": &k.audit, "recording": &k.recording, "gateway-host": &k.door} {
+		key, err := ca.OpenKey(filepath.Join(dir, name+".pem"))
+		if err != nil {
+			return nil, err
+		}
+		*to = key
+	}
+	for name, to := range map[string]**ecdsa.PrivateKey{"link-ca": &k.link, "token": &k.token} {
+		key, err := ca.OpenECDSA(filepath.Join(dir, name+".pem"))
+		if err != nil {
+			return nil, err
+		}
+		*to = key
+	}
+	return k, nil
+}
+
+// gatewayName is what this process's gateway is called in events and Key IDs.
+const gatewayName = "main"
+
+// openHouse opens what is kept on disk, then the rooms that need nothing but that.
+func openHouse(ctx context.Context, cfg *Config, log *slog.Logger) (h *house, err error) {
+	h = &house{cfg: cfg, log: log}
+	if h.url, err = url.Parse(cfg.URL); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if h.keys, err = openKeys(filepath.Join(cfg.Data, "keys")); err != nil {
+		return nil, err
+	}
+	if h.store, err = db.Open(ctx, filepath.Join(cfg.Data, "sekisho.db")); err != nil {
+		return nil, err
+	}
+	h.events, err = audit.Open(ctx, audit.Config{Store: h.store, Signer: h.keys.audit, Origin: h.url.Hostname() + "/audit",
+		Now: time.Now, Log: log})
+	if err != nil {
+		h.store.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *house) close() {
+	if err := h.events.Close(); err != nil {
+		h.log.Error("close audit log", "error", err)
+	}
+	if err := h.store.Close(); err != nil {
+		h.log.Error("close database", "error", err)
+	}
+}
+
+// furnish makes the rooms and fills their ports. It reads as the list of parts of the house.
+func (h *house) furnish(ctx context.Context) (err error) {
+	note := h.events.Append
+	started := &sekisho.Event{Kind: sekisho.EventStarted, Actor: "control", Detail: map[string]string{"version": sekisho.Version}}
+	if err := note(ctx, started); err != nil {
+		return err
+	}
+	h.policies = &policies{dir: h.cfg.Policies, note: note, log: h.log}
+	if err := h.policies.load(ctx); err != nil {
+		return err
+	}
+	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Note: note, Now: time.Now}); err != nil {
+		return err
+	}
+	if h.links, err = ca.OpenLinks(h.keys.link, filepath.Join(h.cfg.Data, "keys", "link-ca.crt"), time.Now); err != nil {
+		return err
+	}
+	folder, err := blob.Open(filepath.Join(h.cfg.Data, "recordings"))
+	if err != nil {
+		return err
+	}
+	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.cfg.Recording.recipients, signer: h.keys.recording, note: note, now: time.Now}
+	if err := h.recorder.recover(ctx, gatewayName); err != nil {
+		return fmt.Errorf("mark recordings that were cut off: %w", err)
+	}
+	if h.port, err = ssh.NewSignerFromSigner(h.keys.door); err != nil {
+		return err
+	}
+	if err := h.openLogin(ctx); err != nil {
+		return err
+	}
+	if err := h.openDoors(); err != nil {
+		return err
+	}
+	h.control, err = h.newControl(folder)
+	return err
+}
+
+// openLogin makes what finds out who somebody is.
+func (h *house) openLogin(ctx context.Context) error {
+	secret, err := h.cfg.OIDC.secret()
+	if err != nil {
+		return err
+	}
+	scopes := h.cfg.OIDC.Scopes
+	if len(scopes) == 0 {
+		scopes = []string{"openid", "email", "profile", "groups"}
+	}
+	provider, err := login.Open(ctx, login.ProviderConfig{Issuer: h.cfg.OIDC.Issuer, ClientID: h.cfg.OIDC.ClientID,
+		ClientSecret: secret, RedirectURL: h.cfg.URL + login.PathCallback, Scopes: scopes, GroupsClaim: h.cfg.OIDC.GroupsClaim,
+		HTTPClient: &http.Client{Timeout: 10 * time.Second}, Now: time.Now, Log: h.log})
+	if err != nil {
+		return err
+	}
+	proofs := login.NewProofs(time.Now)
+	h.desk, err = login.New(login.Config{Provider: provider, Store: h.store, URL: h.cfg.URL, Lifetime: h.cfg.SignIn.lifetime,
+		Proofs: proofs, Note: one(h.events.Append), Now: time.Now, Log: h.log})
+	if err != nil {
+		return err
+	}
+	h.passes, err = login.NewVerifier(login.VerifierConfig{Issuer: h.cfg.URL, Keys: []crypto.PublicKey{h.keys.token.Public()},
+		Proofs: proofs, Now: time.Now})
+	return err
+}
+
+// openDoors makes the links' end and the SSH door.
+func (h *house) openDoors() (err error) {
+	h.registry, err = tunnel.NewRegistry(tunnel.RegistryConfig{Authorize: h.authorizeLink, Note: one(h.events.Append), Log: h.log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	hosts := &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
+	h.gateway, err = gateway.New(gateway.Config{
+		Name:       gatewayName,
+		Identify:   h.identify,
+		Recall:     h.recall,
+		Decide:     h.decide,
+		Note:       h.events.Append,
+		Record:     h.recorder.record,
+		Certify:    h.certify,
+		Reach:      h.registry.Dial,
+		HostSigner: hosts.signer,
+		UserCA:     h.ca.UserCA(), HostCA: h.ca.HostCA(),
+		Now: time.Now, Log: h.log,
+	})
+	return err
+}
+
+func (h *house) newControl(folder *blob.Folder) (http.Handler, error) {
+	passes, err := login.NewIssuer(h.keys.token, h.cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	public, err := ssh.NewPublicKey(h.keys.recording.Public().(ed25519.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	return control.New(control.Config{
+		Name: h.cfg.Name, URL: h.cfg.URL, Domain: h.cfg.Domain, SSHHosts: h.cfg.SSHHosts,
+		Gateways: []string{h.cfg.URL + streamPath}, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)},
+		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
+		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
+		OpenRecording: openRecording(folder), Linked: h.registry.Linked,
+		Now: time.Now, Log: h.log,
+	})
+}
+
+// one adapts a variadic port to rooms that note one event at a time.
+func one(note func(context.Context, ...*sekisho.Event) error) func(context.Context, *sekisho.Event) error {
+	return func(ctx context.Context, ev *sekisho.Event) error { return note(ctx, ev) }
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/policy"
+	"github.com/sekisho/sekisho/tunnel"
+)
+
+// drainTime is how long open sessions may go on after SIGTERM.
+const drainTime = 5 * time.Second
+
+// maxPort bounds the connections at the SSH port.
+const maxPort = 10000
+
+type runCommand struct {
+	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration file (YAML)."`
+	Check  bool   `help:"Check configuration and policies, then exit."`
+}
+
+// Run serves until ctx is done.
+func (c *runCommand) Run(ctx context.Context) error {
+	cfg, err := LoadConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.Check {
+		return check(cfg)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return fmt.Errorf("log_level: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	h, err := openHouse(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	if err := h.furnish(ctx); err != nil {
+		return err
+	}
+	return h.serve(ctx)
+}
+
+func check(cfg *Config) error {
+	files, err := readPolicies(cfg.Policies)
+	if err != nil {
+		return err
+	}
+	set, err := policy.Load(files)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("configuration and %d policies are good\n", len(set.Policies()))
+	return nil
+}
+
+// serve opens the listeners and holds the house open until ctx is done, then drains.
+func (h *house) serve(ctx context.Context) error {
+	config, err := h.tls()
+	if err != nil {
+		return err
+	}
+	https, err := net.Listen("tcp", h.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer https.Close()
+	server := &http.Server{
+		Handler: h.mux(), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){
+			tunnel.ALPN: func(_ *http.Server, conn *tls.Conn, _ http.Handler) { h.registry.Serve(conn) },
+		},
+		Protocols: protocols(),
+	}
+	failed := make(chan error, 2)
+	var work sync.WaitGroup
+	work.Go(func() { failed <- server.ServeTLS(https, "", "") })
+	var port net.Listener
+	if h.cfg.SSHListen != "" {
+		if port, err = net.Listen("tcp", h.cfg.SSHListen); err != nil {
+			return err
+		}
+		defer port.Close()
+		work.Go(func() { failed <- h.serveSSH(ctx, port) })
+	}
+	watching, stop := context.WithCancel(ctx)
+	work.Go(func() { h.policies.watch(watching) })
+	h.log.Info("serving", "url", h.cfg.URL, "listen", https.Addr().String(), "ssh", h.cfg.SSHListen)
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+	}
+	stop()
+	if port != nil {
+		port.Close()
+	}
+	h.drain(server)
+	work.Wait()
+	return err
+}
+
+// drain ends the house: no new sessions, time for the open ones, then the links.
+func (h *house) drain(server *http.Server) {
+	h.log.Info("draining", "sessions", len(h.gateway.Sessions()))
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	h.gateway.Shutdown(ctx)
+	h.registry.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		server.Close()
+	}
+}
+
+func (h *house) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(streamPath, h.gateway)
+	mux.Handle("/", h.control)
+	return mux
+}
+
+// protocols: HTTP/2 for the API's streams, HTTP/1.1 because a client's stream upgrades its connection.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	return p
+}
+
+func (h *house) tls() (*tls.Config, error) {
+	base := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
+	if h.cfg.TLS != nil {
+		certificate, err := tls.LoadX509KeyPair(h.cfg.TLS.Certificate, h.cfg.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		base.Certificates = []tls.Certificate{certificate}
+	} else {
+		own, err := ca.OpenTLS(filepath.Join(h.cfg.Data, "tls"), []string{h.url.Hostname()}, time.Now)
+		if err != nil {
+			return nil, err
+		}
+		base.GetCertificate = own.GetCertificate
+	}
+	return tunnel.ServerTLS(base, h.links.Pool()), nil
+}
+
+// serveSSH takes connections at the SSH port.
+func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
+	host := &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
+	places := make(chan struct{}, maxPort)
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case places <- struct{}{}:
+		default:
+			conn.Close()
+			continue
+		}
+		go func() {
+			defer func() { <-places }()
+			signer, err := host.signer(ctx, h.url.Hostname())
+			if err != nil {
+				h.log.Error("host certificate of the SSH port", "error", err)
+				conn.Close()
+				return
+			}
+			h.gateway.ServeSSH(ctx, tunnel.Prompt(conn), signer)
+		}()
+	}
+}

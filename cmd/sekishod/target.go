@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/control"
+)
+
+type targetCommand struct {
+	Add targetAddCommand `cmd:"" help:"Add a target, or change it, and print a one-time token for its connector."`
+}
+
+type targetAddCommand struct {
+	Config  string   `required:"" type:"path" placeholder:"FILE" help:"The configuration file (YAML)."`
+	Name    string   `arg:"" help:"What people type after ssh."`
+	Login   []string `required:"" placeholder:"ACCOUNT" help:"Unix accounts that can be reached (repeatable)."`
+	Label   []string `placeholder:"KEY:VALUE" help:"Labels that policies refer to (repeatable)."`
+	Class   string   `help:"How sensitive its data is, such as pii."`
+	Audited bool     `help:"Trust the gateway CA only, so that nobody gets there except through the audit door."`
+	Replace bool     `help:"Let the new connector take over from a live one."`
+}
+
+// Run writes to the database beside a sekishod that may be running, and prints the token.
+func (c *targetAddCommand) Run(ctx context.Context) error {
+	cfg, err := LoadConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	h, err := openHouse(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	token, err := control.NewJoinToken(ctx, h.store, h.events.Append, control.JoinParams{
+		Name:    c.Name,
+		Targets: []sekisho.Target{{Name: c.Name, Labels: c.Label, Class: c.Class, Logins: c.Login, Audited: c.Audited}},
+		Replace: c.Replace,
+		Actor:   administrator(),
+		Now:     time.Now(),
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println(token)
+	fmt.Fprintf(os.Stderr, "On the host of %s, within an hour: sekisho-connector join --config FILE --token-file FILE\n", c.Name)
+	return nil
+}
+
+// administrator names who works on the control host itself.
+func administrator() string {
+	if u, err := user.Current(); err == nil {
+		return "administrator:" + u.Username
+	}
+	return "administrator"
+}

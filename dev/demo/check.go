@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func (h *house) journey(ctx context.Context) error { return nil }
