@@ -54,12 +54,12 @@ func (c *container) finish() error {
 		return c.cut(err)
 	}
 	if !ed25519.Verify(c.header.signer, endMessage(c.chain), signature[:]) {
-		return errors.New("read recording: the signature at the end is wrong: the file was changed after it was written")
+		return invalid("read recording: the signature at the end is wrong: the file was changed after it was written")
 	}
 	c.bytes += ed25519.SignatureSize
 	switch _, err := c.in.ReadByte(); {
 	case err == nil:
-		return errors.New("read recording: there are bytes after its end")
+		return invalid("read recording: there are bytes after its end")
 	case !errors.Is(err, io.EOF):
 		return fmt.Errorf("read recording: %w", err)
 	}
@@ -77,7 +77,7 @@ func (c *container) cut(err error) error {
 
 // broken says in which frame something is wrong.
 func (c *container) broken(err error) error {
-	return fmt.Errorf("read recording: frame %d, at byte %d: %w", c.chain.seq, c.bytes, err)
+	return invalid("read recording: frame %d, at byte %d: %w", c.chain.seq, c.bytes, err)
 }
 
 // accept takes a frame into the chain.

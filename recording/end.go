@@ -1,10 +1,6 @@
 package recording
 
-import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-)
+import "encoding/binary"
 
 const endContext = "sekisho-recording-end-v1\x00"
 
@@ -37,11 +33,11 @@ func checkEnd(data []byte, counted totals) (End, error) {
 		return "", err
 	}
 	if said != counted {
-		return "", fmt.Errorf("end record tells of %d frames, %d entries, %d bytes; the file has %d, %d, %d",
+		return "", invalid("end record tells of %d frames, %d entries, %d bytes; the file has %d, %d, %d",
 			said.frames, said.entries, said.data, counted.frames, counted.entries, counted.data)
 	}
 	if end == "" {
-		return "", errors.New("end record gives no reason")
+		return "", invalid("end record gives no reason")
 	}
 	return end, nil
 }

@@ -95,17 +95,17 @@ func readHeader(r io.Reader) (*clearHeader, error) {
 		return nil, notEnough(err)
 	}
 	if string(pre[:len(magic)]) != magic {
-		return nil, errors.New("this is no recording")
+		return nil, invalid("this is no recording")
 	}
 	d := decoder{b: pre[len(magic):]}
 	version, flags, size := d.uint16(), d.uint16(), d.uint32()
 	switch {
 	case version != formatVersion:
-		return nil, fmt.Errorf("format %d: %w", version, ErrVersion)
+		return nil, invalid("format %d: %w", version, ErrVersion)
 	case flags != 0:
-		return nil, fmt.Errorf("feature flags %#x: %w", flags, ErrVersion)
+		return nil, invalid("feature flags %#x: %w", flags, ErrVersion)
 	case size > uint32(maxBody):
-		return nil, fmt.Errorf("header of %d bytes, more than %d", size, maxBody)
+		return nil, invalid("header of %d bytes, more than %d", size, maxBody)
 	}
 	text := make([]byte, preambleSize+int(size)+ed25519.SignatureSize)
 	copy(text, pre[:])
@@ -118,7 +118,7 @@ func readHeader(r io.Reader) (*clearHeader, error) {
 		return nil, err
 	}
 	if !ed25519.Verify(h.signer, append([]byte(headerContext), signed...), h.signature) {
-		return nil, errors.New("the header's signature is wrong: it was changed after it was written")
+		return nil, invalid("the header's signature is wrong: it was changed after it was written")
 	}
 	return h, nil
 }
@@ -135,7 +135,7 @@ func (h *clearHeader) parseBody(body []byte) error {
 	d := decoder{b: body}
 	h.suite = Suite(d.uint16())
 	if !d.bad && h.suite != SuiteHybrid {
-		return fmt.Errorf("%s: %w", h.suite, ErrVersion)
+		return invalid("%s: %w", h.suite, ErrVersion)
 	}
 	h.session = string(d.take(uint64(d.uint8())))
 	started := d.uint64()
@@ -153,21 +153,21 @@ func (h *clearHeader) parseBody(body []byte) error {
 			break
 		}
 		if seen[s.id] {
-			return fmt.Errorf("recipient %s stands twice in the header", s.id)
+			return invalid("recipient %s stands twice in the header", s.id)
 		}
 		seen[s.id] = true
 		h.slots = append(h.slots, s)
 	}
 	if err := d.end("header"); err != nil {
-		return err
+		return invalid("%w", err)
 	}
 	switch {
 	case !sessionForm.MatchString(h.session):
-		return errors.New("header has no proper session id")
+		return invalid("header has no proper session id")
 	case started > math.MaxInt64:
-		return errors.New("header has a start before 1970")
+		return invalid("header has a start before 1970")
 	case count == 0 || count > MaxRecipients:
-		return fmt.Errorf("header has %d recipients, not 1 to %d", count, MaxRecipients)
+		return invalid("header has %d recipients, not 1 to %d", count, MaxRecipients)
 	}
 	return nil
 }

@@ -56,15 +56,15 @@ func (r *Reader) describe() error {
 	}
 	e, rest, err := cutEntry(r.plain)
 	if err != nil || e.Kind != kindSession || len(rest) > 0 || e.At != 0 || e.Channel != 0 {
-		return errors.New("read recording: its first frame does not describe the session")
+		return invalid("read recording: its first frame does not describe the session")
 	}
 	var s sekisho.Session
 	if err := json.Unmarshal(e.Data, &s); err != nil {
-		return fmt.Errorf("read recording: describe session: %w", err)
+		return invalid("read recording: describe session: %w", err)
 	}
 	clear := r.header.Session
 	if s.ID != clear.ID || !s.Started.Equal(clear.Started) {
-		return errors.New("read recording: header and sealed description name different sessions")
+		return invalid("read recording: header and sealed description name different sessions")
 	}
 	r.header.Session, r.plain = s, nil
 	return nil
@@ -72,7 +72,7 @@ func (r *Reader) describe() error {
 
 func orChanged(err error) error {
 	if err == nil {
-		err = errors.New("read recording: it ends where it should begin")
+		err = invalid("read recording: it ends where it should begin")
 	}
 	return err
 }
@@ -97,7 +97,7 @@ func (r *Reader) Next() (Entry, error) {
 		err = fmt.Errorf("entry of %s is out of place", e.Kind)
 	}
 	if err != nil {
-		r.err = fmt.Errorf("read recording: frame %d: %w", r.file.chain.seq-1, err)
+		r.err = invalid("read recording: frame %d: %w", r.file.chain.seq-1, err)
 		return Entry{}, r.err
 	}
 	r.plain = rest
@@ -133,12 +133,12 @@ func (r *Reader) open() (last bool, err error) {
 func (r *Reader) finish() error {
 	e, rest, err := cutEntry(r.plain)
 	if err != nil || e.Kind != kindEnd || len(rest) > 0 || e.Channel != 0 {
-		return errors.New("read recording: its last frame is no end record")
+		return invalid("read recording: its last frame is no end record")
 	}
 	r.counted.frames = r.file.chain.seq - 1
 	end, err := checkEnd(e.Data, r.counted)
 	if err != nil {
-		return fmt.Errorf("read recording: %w", err)
+		return invalid("read recording: %w", err)
 	}
 	if err := r.file.finish(); err != nil {
 		return err

@@ -43,6 +43,17 @@ var ErrCut = errors.New("the recording has no end record")
 // ErrVersion is returned, wrapped, for files of a newer format, suite or feature than this reader knows.
 var ErrVersion = errors.New("made by a newer version")
 
+// ErrInvalid is what errors wrap that mean: this file is not as a writer made it. Errors of the underlying reader
+// and writer do not wrap it, and neither do ErrCut and WrongKeyError.
+var ErrInvalid = errors.New("the recording is not valid")
+
+// invalidError is an ErrInvalid that says only what is wrong.
+type invalidError struct{ error }
+
+func (e invalidError) Unwrap() []error { return []error{e.error, ErrInvalid} }
+
+func invalid(format string, args ...any) error { return invalidError{fmt.Errorf(format, args...)} }
+
 // Suite names the algorithms of a file.
 type Suite uint16
 

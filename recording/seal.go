@@ -80,18 +80,18 @@ func (h *clearHeader) openKey(k *PrivateKey) (cipher.AEAD, error) {
 	s := &h.slots[i]
 	recipient, err := hpke.NewRecipient(s.enc[:], k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), keyInfo(h.suite, h.session))
 	if err != nil {
-		return nil, fmt.Errorf("open file key with %s: %w", k.ID(), err)
+		return nil, invalid("open file key with %s: %w", k.ID(), err)
 	}
 	key, err := recipient.Open(nil, s.sealed[:])
 	if err != nil {
-		return nil, fmt.Errorf("open file key with %s: %w", k.ID(), err)
+		return nil, invalid("open file key with %s: %w", k.ID(), err)
 	}
 	aead, commitment, err := deriveKeys(key)
 	if err != nil {
 		return nil, err
 	}
 	if subtle.ConstantTimeCompare(commitment[:], h.commitment[:]) != 1 {
-		return nil, fmt.Errorf("open file key with %s: it is not the key the header commits to", k.ID())
+		return nil, invalid("open file key with %s: it is not the key the header commits to", k.ID())
 	}
 	return aead, nil
 }

@@ -64,7 +64,7 @@ func Verify(r io.Reader, opts VerifyOptions) (Report, error) {
 		return report, err
 	}
 	if opts.Chain != "" && !strings.EqualFold(opts.Chain, report.Chain) {
-		return report, fmt.Errorf("verify recording: its chain ends in %s, but the audit log has %s", report.Chain, opts.Chain)
+		return report, invalid("verify recording: its chain ends in %s, but the audit log has %s", report.Chain, opts.Chain)
 	}
 	return report, nil
 }
@@ -72,10 +72,10 @@ func Verify(r io.Reader, opts VerifyOptions) (Report, error) {
 func (o *VerifyOptions) checkHeader(report *Report) error {
 	report.Trusted = slices.ContainsFunc(o.Signers, func(k ed25519.PublicKey) bool { return k.Equal(report.Header.Signer) })
 	if len(o.Signers) > 0 && !report.Trusted {
-		return errors.New("verify recording: it is not signed by any of the trusted gateway keys")
+		return invalid("verify recording: it is not signed by any of the trusted gateway keys")
 	}
 	if o.Session != "" && o.Session != report.Header.Session.ID {
-		return fmt.Errorf("verify recording: it is of session %s, not %s", report.Header.Session.ID, o.Session)
+		return invalid("verify recording: it is of session %s, not %s", report.Header.Session.ID, o.Session)
 	}
 	return nil
 }
@@ -112,4 +112,13 @@ func verifyClosed(file *container) error {
 			return file.finish()
 		}
 	}
+}
+
+// ReadHeader reads the header alone, and checks its form and signature. Of its Session only ID and Started are known.
+func ReadHeader(r io.Reader) (Header, error) {
+	h, err := readHeader(r)
+	if err != nil {
+		return Header{}, fmt.Errorf("read recording: %w", err)
+	}
+	return h.public(), nil
 }

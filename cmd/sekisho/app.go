@@ -25,6 +25,9 @@ type cli struct {
 	SSHConfig sshConfigCmd `cmd:"" name:"ssh-config" group:"ssh" help:"Print or install the lines that make plain ssh work."`
 	Connect   connectCmd   `cmd:"" group:"ssh" help:"Carry one ssh connection (used by ssh itself)."`
 
+	Recordings recordingsCmd `cmd:"" group:"records" help:"List, check and read recordings."`
+	Keys       keysCmd       `cmd:"" group:"records" help:"Make and show the keys that open recordings."`
+
 	Completion completionCmd `cmd:"" group:"other" help:"Print the shell's completion script."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
 }
