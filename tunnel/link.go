@@ -126,7 +126,7 @@ func (l *Link) Run(ctx context.Context) {
 			current = l.pause(ctx, wait, current)
 			continue
 		}
-		l.cfg.Log.Info("link is up", "gateway", l.cfg.Address, "link", next.id, "targets", next.targets)
+		l.cfg.Log.Info("linked", "gateway", l.cfg.Address, "link", next.id, "targets", next.targets)
 		if current != nil {
 			current.retire()
 		}
