@@ -34,6 +34,17 @@ type BadLine struct {
 
 func (b *BadLine) Error() string { return fmt.Sprintf("line %d %s", b.Seq, b.Why) }
 
+// Cut says that the log is shorter than it was when an older checkpoint was seen. An export file that was made before that
+// may well be so.
+type Cut struct {
+	// Lines is how many there are, Seen how many the older checkpoint signs.
+	Lines, Seen int64
+}
+
+func (c *Cut) Error() string {
+	return fmt.Sprintf("the log was cut: it has %d lines, and the checkpoint seen before signs %d", c.Lines, c.Seen)
+}
+
 // Verifier checks a log from its first line on: Add every line in order, then Finish with the checkpoint.
 type Verifier struct {
 	key   note.Verifier
@@ -86,7 +97,8 @@ func (v *Verifier) checkOlder() error {
 	return nil
 }
 
-// Finish checks that the signed checkpoint is of exactly the lines added.
+// Finish checks that the signed checkpoint is of exactly the lines added. With a *Cut, and only then, the report holds beside
+// the error.
 func (v *Verifier) Finish(checkpoint string) (Report, error) {
 	tree, err := openCheckpoint(checkpoint, v.key)
 	if err != nil {
@@ -98,14 +110,15 @@ func (v *Verifier) Finish(checkpoint string) (Report, error) {
 	case n > tree.N:
 		return Report{}, &BadLine{tree.N, fmt.Sprintf("is not signed: the checkpoint signs %d lines", tree.N)}
 	}
-	if len(v.older) > 0 {
-		return Report{}, fmt.Errorf("the log was cut: it has %d lines, and the checkpoint seen before signs %d", tree.N, v.older[0].N)
-	}
 	if root := v.edge.root(); root != tree.Hash {
 		return Report{}, fmt.Errorf("the lines are not the signed ones: their root is %s, the checkpoint's is %s; a line from %d to %d was changed",
 			root, tree.Hash, v.held, tree.N-1)
 	}
-	return Report{Events: tree.N, Root: tree.Hash.String(), Signer: v.key.Name(), Checkpoint: checkpoint}, nil
+	report := Report{Events: tree.N, Root: tree.Hash.String(), Signer: v.key.Name(), Checkpoint: checkpoint}
+	if len(v.older) > 0 {
+		return report, &Cut{Lines: tree.N, Seen: v.older[0].N}
+	}
+	return report, nil
 }
 
 // checkLine reports why the bytes cannot be the line with that number: it must be one compact JSON object that begins with
@@ -150,7 +163,7 @@ func Trailer(checkpoint string) ([]byte, error) {
 }
 
 // Verify checks an export file (FORMAT.md) offline. The older checkpoints are ones that were seen before. The error is or
-// wraps a *BadLine when one line can be named.
+// wraps a *BadLine when one line can be named; with a *Cut the report holds beside it.
 func Verify(r io.Reader, verifierKey string, older ...string) (Report, error) {
 	v, err := NewVerifier(verifierKey, older...)
 	if err != nil {
