@@ -190,11 +190,13 @@ func TestHostileFirstFrames(t *testing.T) {
 	}
 }
 
+const handMadeID = someConnector
+
 // handMade is a link whose connector's end is the test: one control and some data connections.
 func handMade(t *testing.T, change func(*tunnel.RegistryConfig), spares int) (*tunnel.Registry, []*tls.Conn) {
 	t.Helper()
 	h := newHouse(t)
-	id, link := sekisho.NewID("con"), sekisho.NewID("lnk")
+	id, link := handMadeID, sekisho.NewID("lnk")
 	r, _ := h.serve(t, map[string]tunnel.Member{id: {ID: id, Name: "host1", Targets: []string{"db1"}}}, change)
 	cert := h.ca.issue(t, "sekisho://connector/"+id, time.Hour)
 	var conns []*tls.Conn
@@ -344,5 +346,47 @@ func TestADeadTargetIsARefusal(t *testing.T) {
 	for range 3 {
 		_, err := r.Dial(t.Context(), "db1")
 		wantRefusal(t, err, "cannot reach the SSH server")
+	}
+}
+
+// The connector is removed after it was authorized and before its link stands: Cut must not miss it.
+func TestCutReachesALinkThatIsBeingMade(t *testing.T) {
+	h := newHouse(t)
+	id := sekisho.NewID("con")
+	var r *tunnel.Registry
+	r, _ = h.serve(t, map[string]tunnel.Member{id: {ID: id, Name: "host1", Targets: []string{"db1"}}},
+		func(c *tunnel.RegistryConfig) {
+			c.Note = func(_ context.Context, e *sekisho.Event) error {
+				if e.Kind == sekisho.EventConnectorConnected {
+					r.Cut(id)
+				}
+				return nil
+			}
+		})
+	c, err := h.rawDial(t, h.ca.issue(t, "sekisho://connector/"+id, time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, c, tunnel.Hello(false, id, sekisho.NewID("lnk"), 1), tunnel.Serve("db1"))
+	if f := answer(c); tunnel.Reason(f) == "" {
+		t.Errorf("answer %#v, want a refusal", f)
+	}
+	if r.Linked("db1") {
+		t.Error("linked after the cut")
+	}
+}
+
+func TestACutLinkTakesNoDataConnection(t *testing.T) {
+	r, conns := handMade(t, nil, 0)
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := r.Dial(t.Context(), "db1")
+		waiting <- err
+	}()
+	answer(conns[0]) // want: the Dial waits
+	r.Cut(handMadeID)
+	wantRefusal(t, <-waiting, "db1 is not connected right now")
+	if r.Linked("db1") {
+		t.Error("linked after the cut")
 	}
 }

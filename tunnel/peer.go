@@ -19,6 +19,7 @@ type peer struct {
 	// expires is when the connector's x509 certificate does; no stream is opened after it.
 	expires time.Time
 	since   time.Time
+	cuts    int      // Registry.cuts before it was authorized
 	served  []string // targets it is registered under
 	ended   bool     // the control connection is gone
 	drained bool     // the connector asked for no more streams
@@ -101,7 +102,10 @@ func (p *peer) rest() {
 }
 
 // cut ends the link and its streams. Sockets are closed without TLS's goodbye, which could block on a dead peer.
+// What comes after it on this link finds it drained.
 func (p *peer) cut() {
+	p.drained = true
+	p.rest()
 	p.control.NetConn().Close()
 	for s := range p.conns {
 		s.kill()

@@ -50,6 +50,7 @@ type Registry struct {
 	mu      sync.Mutex
 	closed  bool
 	serving int              // Serve calls under way
+	cuts    int              // calls of Cut so far
 	idle    chan struct{}    // closed when closed and serving is 0
 	links   map[string]*peer // by link ID, as long as any of its connections lives
 	targets map[string][]*peer
@@ -116,10 +117,12 @@ func (r *Registry) Linked(target string) bool {
 	return r.pick(target) != nil
 }
 
-// Cut ends all links of a connector and every stream on them, at once.
+// Cut ends all links of a connector and every stream on them, at once. Call it once Authorize refuses the connector:
+// a link that was being authorized meanwhile, anybody's, has to try again.
 func (r *Registry) Cut(connectorID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.cuts++
 	for _, p := range r.links {
 		if p.member.ID == connectorID {
 			p.cut()

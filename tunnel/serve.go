@@ -182,11 +182,14 @@ func (r *Registry) admit(conn *tls.Conn, h hello, leaf *x509.Certificate) (*peer
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
 	defer cancel()
+	r.mu.Lock()
+	cuts := r.cuts
+	r.mu.Unlock()
 	m, err := r.cfg.Authorize(ctx, leaf)
 	if err != nil {
 		return nil, fmt.Errorf("authorize: %w", err)
 	}
-	p := &peer{id: h.link, member: m, control: conn, since: r.cfg.Now(), expires: leaf.NotAfter,
+	p := &peer{id: h.link, member: m, control: conn, since: r.cfg.Now(), expires: leaf.NotAfter, cuts: cuts,
 		conns: make(map[*spare]struct{}),
 	}
 	if m.ID != h.connector {
@@ -215,6 +218,9 @@ func (r *Registry) add(p *peer) error {
 	defer r.mu.Unlock()
 	if r.closed {
 		return errors.New("gateway is closing")
+	}
+	if r.cuts != p.cuts { // the answer may be older than the reason for the cut
+		return errors.New("a connector was cut while this one was being authorized")
 	}
 	if r.links[p.id] != nil {
 		return errors.New("link ID is in use")
