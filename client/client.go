@@ -69,13 +69,15 @@ func newClient(h Home, config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{Now: time.Now, home: h, config: config, prover: prover, base: base}
-	options := []connect.ClientOption{
-		connect.WithReadMaxBytes(maxMessage),
-		connect.WithInterceptors(sentences{config.URL}),
-	}
-	c.tokened = api.NewClients(c.signed(config.URL, c.token), options...)
-	c.open = api.NewClients(c.signed(config.URL, nil), options...)
+	c.tokened = c.clients(c.token)
+	c.open = c.clients(nil)
 	return c, nil
+}
+
+// clients makes the services that send this token, all through the one transport.
+func (c *Client) clients(token func() string) *api.Clients {
+	return api.NewClients(c.signed(c.config.URL, token),
+		connect.WithReadMaxBytes(maxMessage), connect.WithInterceptors(sentences{c.config.URL}))
 }
 
 // maxMessage bounds what control can make the client hold at once, in bytes: a batch of the audit log's export.

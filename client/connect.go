@@ -108,7 +108,9 @@ func (c *Client) askWith(ctx context.Context, o ConnectOptions, s SignIn) (*apiv
 	if err != nil {
 		return nil, nil, fmt.Errorf("prove the key: %w", err)
 	}
-	res, err := c.Access().Connect(ctx, connect.NewRequest(&apiv1.ConnectRequest{
+	// With the very token that the proof names: another process may be replacing the sign-in right now.
+	access := c.clients(func() string { return s.Token }).Access
+	res, err := access.Connect(ctx, connect.NewRequest(&apiv1.ConnectRequest{
 		Host: o.Host, Login: o.Login,
 		PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())),
 		KeyProof:  ssh.Marshal(proof),

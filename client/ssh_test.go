@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +31,7 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // what x/crypto/ssh/agent and the test's own server refuse
 	code := m.Run()
 	if built {
 		path, _ := program()
@@ -174,6 +177,10 @@ func run(t *testing.T, n int, ssh func() ([]byte, error)) {
 		wg.Go(func() {
 			out, err := ssh()
 			if err != nil || string(out) != "ken\n" {
+				var status *exec.ExitError
+				if errors.As(err, &status) {
+					out = append(out, status.Stderr...)
+				}
 				t.Errorf("ssh: %v\n%s", err, out)
 			}
 		})

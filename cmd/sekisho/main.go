@@ -6,6 +6,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,6 +17,8 @@ func main() {
 	// ssh ends its ProxyCommand with SIGHUP, and a pipe that ssh has closed must end in an error, not in a signal:
 	// either way the agent's socket is taken away before the process goes.
 	signal.Ignore(syscall.SIGPIPE)
+	// x/crypto/ssh/agent logs what it refuses; the person behind ssh has no use for that.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	a := newApp(ctx, os.Stdin, os.Stdout, os.Stderr)
 	code := a.main(os.Args[1:])
