@@ -27,6 +27,7 @@ type cli struct {
 
 	Recordings recordingsCmd `cmd:"" group:"records" help:"List, check and read recordings."`
 	Keys       keysCmd       `cmd:"" group:"records" help:"Make and show the keys that open recordings."`
+	Audit      auditCmd      `cmd:"" group:"records" help:"Read and check the audit log."`
 
 	Completion completionCmd `cmd:"" group:"other" help:"Print the shell's completion script."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
