@@ -89,7 +89,7 @@ func newHouse(dir string) (*house, error) {
 		Dir: dir, Bin: filepath.Dir(self), Login: me.Username,
 		Note: "Written by make demo; valid while it runs.",
 		URL:  fmt.Sprintf("https://127.0.0.1:%d", ports[0]), Port: ports[0], SSHPort: ports[1],
-		Issuer: fmt.Sprintf("http://127.0.0.1:%d/dex", ports[2]), IdPPort: ports[2],
+		Issuer: fmt.Sprintf("http://127.0.0.1:%d", ports[2]), IdPPort: ports[2],
 		CAFile: filepath.Join(dir, "sekishod", "data", "tls", "ca.pem"),
 		Config: filepath.Join(dir, "sekishod", "sekishod.yaml"), Data: filepath.Join(dir, "sekishod", "data"),
 		Database:   filepath.Join(dir, "sekishod", "data", "sekisho.db"),
