@@ -160,12 +160,23 @@ func (d *DB) EventLeaves(ctx context.Context, from, to int64) ([]audit.Leaf, err
 	return leaves, nil
 }
 
-// QueryEvents is of audit.Store.
+// QueryEvents is of audit.Store. The rows are wanted by number, newest first, and the planner cannot know how far it must
+// walk for them. So it is told: where few rows are late enough, none before the first of them is looked at; where many
+// rows are of a family of kinds, they are met soon and need no sorting.
 func (d *DB) QueryEvents(ctx context.Context, q sekisho.EventQuery) ([][]byte, error) {
 	var w where
 	if prefix, ok := strings.CutSuffix(q.Kind, "."); ok {
-		w.add("kind >= ", prefix+".", "")
-		w.add("kind < ", prefix+"/", "") // the byte after "."
+		from, to := prefix+".", prefix+"/" // the byte after "."
+		n, _, err := d.few(ctx, `kind >= $1 AND kind < $2`, from, to)
+		if err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		column := "kind"
+		if n > few {
+			column = "kind || ''" // which has no index
+		}
+		w.add(column+" >= ", from, "")
+		w.add(column+" < ", to, "")
 	} else {
 		w.equal("kind", q.Kind)
 	}
@@ -173,6 +184,16 @@ func (d *DB) QueryEvents(ctx context.Context, q sekisho.EventQuery) ([][]byte, e
 	w.equal("target", q.Target)
 	w.equal("session", q.Session)
 	if !q.Since.IsZero() {
+		n, first, err := d.few(ctx, `time >= $1`, q.Since.UnixNano())
+		if err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		if n == 0 {
+			return nil, nil
+		}
+		if n <= few {
+			w.add("seq >= ", first, "")
+		}
 		w.add("time >= ", q.Since.UnixNano(), "")
 	}
 	if q.Before > 0 {
@@ -184,4 +205,14 @@ func (d *DB) QueryEvents(ctx context.Context, q sekisho.EventQuery) ([][]byte, e
 		return nil, fmt.Errorf("read events: %w", err)
 	}
 	return lines, nil
+}
+
+// few is how many rows are worth looking at to learn how to look for the rest.
+const few = 5000
+
+// few counts the rows that meet the condition, to few+1 at the most, and gives the smallest number among them.
+func (d *DB) few(ctx context.Context, condition string, args ...any) (n, first int64, err error) {
+	text := fmt.Sprintf(`SELECT COUNT(*), COALESCE(MIN(seq), 0) FROM (SELECT seq FROM audit_leaves WHERE %s LIMIT %d) AS some`, condition, few+1)
+	err = d.row(ctx, text, args, &n, &first)
+	return n, first, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,44 @@ func commitEventsApart(t *testing.T, open Opener) {
 	same(t, "head", head, strconv.Itoa(4*each))
 }
 
+// queryMany: the answers do not depend on how much there is, nor on a clock that went back.
+func queryMany(t *testing.T, open Opener) {
+	ctx, s := t.Context(), open(t, t.TempDir())
+	const n = 12000
+	ok(t, s.CommitEvents(ctx, func(string, tlog.HashReader) (*audit.Batch, error) {
+		batch := &audit.Batch{Checkpoint: "c"}
+		for i := range int64(n) {
+			l := leaf(i)
+			l.Kind = []string{"session.started", "sign-in"}[i%2]
+			if i == 3 {
+				l.Time = now.Add(n)
+			}
+			batch.Leaves = append(batch.Leaves, l)
+		}
+		return batch, nil
+	}))
+	for _, test := range []struct {
+		name string
+		q    sekisho.EventQuery
+		want []int64
+	}{
+		{"kinds", sekisho.EventQuery{Kind: "session.", Limit: 2}, []int64{n - 2, n - 4}},
+		{"kinds before", sekisho.EventQuery{Kind: "session.", Before: 3}, []int64{2, 0}},
+		{"since few", sekisho.EventQuery{Since: now.Add(n - 2)}, []int64{n - 1, n - 2, 3}},
+		{"since many", sekisho.EventQuery{Since: now.Add(10), Before: 12}, []int64{11, 10, 3}},
+	} {
+		lines, err := s.QueryEvents(ctx, test.q)
+		ok(t, err)
+		var got []int64
+		for _, line := range lines {
+			seq, err := strconv.ParseInt(strings.Trim(string(line), `{"seq:}`), 10, 64)
+			ok(t, err)
+			got = append(got, seq)
+		}
+		same(t, test.name, got, test.want)
+	}
+}
+
 func queryEvents(t *testing.T, open Opener) {
 	ctx, s := t.Context(), open(t, t.TempDir())
 	kinds := []string{"session.started", "session.ended", "sessionx", "sign-in", "session/", "session"}
@@ -140,6 +179,8 @@ func queryEvents(t *testing.T, open Opener) {
 		{"target", sekisho.EventQuery{Target: "web1"}, "420"},
 		{"session", sekisho.EventQuery{Session: "ses_a", Limit: 1}, "4"},
 		{"since", sekisho.EventQuery{Since: now.Add(3)}, "543"},
+		{"since, kinds", sekisho.EventQuery{Since: now.Add(1), Kind: "session."}, "1"},
+		{"since later", sekisho.EventQuery{Since: now.Add(time.Hour)}, ""},
 		{"before", sekisho.EventQuery{Before: 2}, "10"},
 		{"several", sekisho.EventQuery{Kind: "session.", Actor: "alice", Since: now, Before: 5}, "0"},
 		{"none", sekisho.EventQuery{Actor: "mallory"}, ""},

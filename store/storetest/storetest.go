@@ -55,7 +55,7 @@ func Run(t *testing.T, open Opener) {
 		{"Targets", targets}, {"Connectors", connectors}, {"ConnectorStaysEnded", connectorStaysEnded},
 		{"Recording", recording}, {"Recordings", recordings},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
-		{"QueryEvents", queryEvents},
+		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open) })
 	}
