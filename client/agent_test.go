@@ -132,3 +132,22 @@ func TestStrangeNames(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is signed must be a login as this person with this key: the bytes after the session's identifier are
+// the request, to the last one of the key.
+func FuzzAuthenticates(f *testing.F) {
+	key := &agent.Key{Format: "ssh-ed25519-cert-v01@openssh.com", Blob: []byte("certificate")}
+	good := authRequest("ken", "publickey", key)
+	f.Add(good)
+	f.Add(authRequest("root", "publickey", key))
+	f.Add(append(authRequest("ken", "publickey-hostbound-v00@openssh.com", key), 0, 0, 0, 1, 'k'))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !client.Authenticates(data, "ken", key.Blob) {
+			return
+		}
+		if !strings.Contains(string(data), "\x00\x00\x00\x03ken\x00\x00\x00\x0essh-connection") ||
+			!strings.Contains(string(data), "\x00\x00\x00\x0bcertificate") {
+			t.Errorf("%q would be signed", data)
+		}
+	})
+}
