@@ -89,11 +89,13 @@ func fillForms(ctx context.Context, file, name, address string) error {
 		if resp.StatusCode >= 400 {
 			return fmt.Errorf("%s: %s\n%s", resp.Request.URL, resp.Status, page)
 		}
-		form := parseForm(string(page))
-		if form == nil {
+		if form := parseForm(string(page)); form != nil {
+			req, err = form.submit(ctx, resp.Request.URL, p)
+		} else if next := refresh.FindStringSubmatch(string(page)); next != nil {
+			req, err = http.NewRequestWithContext(ctx, http.MethodGet, html.UnescapeString(next[1]), nil)
+		} else {
 			return nil // the last page
 		}
-		req, err = form.submit(ctx, resp.Request.URL, p)
 	}
 	return errors.New("the forms do not end")
 }
@@ -105,6 +107,7 @@ type form struct {
 
 var (
 	formTag   = regexp.MustCompile(`(?is)<form\b([^>]*)>(.*?)</form>`)
+	refresh   = regexp.MustCompile(`(?is)<meta http-equiv="refresh" content="0;url=([^"]*)"`)
 	inputTag  = regexp.MustCompile(`(?is)<(?:input|button)\b([^>]*)>`)
 	attribute = regexp.MustCompile(`(?is)\b([a-z-]+)\s*=\s*"([^"]*)"`)
 )

@@ -3,7 +3,9 @@
 //
 //	demo            start it, print what to type next, end it all on Ctrl-C
 //	demo -check     start it, take the whole journey without a person, end it
-//	demo -fill URL  be the browser: sign in at URL as DEMO_PERSON and follow the redirects
+//	demo -fill URL  be the browser: sign in at URL as -person and follow the redirects
+//
+// With -with-parent it also ends when its standard input does, so that it never outlives whoever started it.
 //
 // DEMO_DIR names its folder (else a new temporary one), DEMO_PORT_BASE the first of its ports (else free ones).
 // It writes demo.json there: all that an outside script needs to drive it.
@@ -14,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +24,7 @@ import (
 )
 
 func main() {
+	withParent := flag.Bool("with-parent", false, "end when standard input ends")
 	check := flag.Bool("check", false, "take the whole journey, then end")
 	fill := flag.String("fill", "", "sign in at this `URL` as a browser would")
 	person := flag.String("person", "", "with -fill: who")
@@ -28,6 +32,12 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	if *withParent {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
 	err := errors.New("unexpected arguments")
 	switch {
 	case *fill != "":

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs every test: ours under the race detector where a C compiler is there, the stories of e2e, the demo's IdP, and
+# the seeds of every fuzz target. The last line is the test runner's own.
+set -eu
+PATH="$PATH:/usr/local/go/bin:/usr/sbin"
+cd "$(dirname "$0")/.."
+rooms=$(go list ./... | grep -v /e2e)
+if command -v "${CC:-gcc}" >/dev/null 2>&1; then
+	CGO_ENABLED=1 go test -race -timeout 10m $rooms
+else
+	echo "no C compiler: without the race detector" >&2
+	go test -timeout 10m $rooms
+fi
+(cd dev/idp && go test -timeout 5m ./...)
+go test -timeout 15m ./e2e/...
