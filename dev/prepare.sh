@@ -9,6 +9,8 @@ need ssh openssh-client
 need sshd openssh-server
 need rsync rsync
 need git git
+# The pages are tested in a real browser; the demo can do without.
+[ "${1:-}" != test ] || need chromium chromium
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ]; then as=

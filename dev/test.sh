@@ -4,6 +4,7 @@
 set -eu
 PATH="$PATH:/usr/local/go/bin:/usr/sbin"
 cd "$(dirname "$0")/.."
+dev/prepare.sh test
 rooms=$(go list ./... | grep -v /e2e)
 if command -v "${CC:-gcc}" >/dev/null 2>&1; then
 	CGO_ENABLED=1 go test -race -timeout 10m $rooms

@@ -1,0 +1,150 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// The pages in a real browser: what a person sees when they sign in, here and on a machine without a browser.
+func TestChromium(t *testing.T) {
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is missing: apt-get install chromium")
+	}
+	// A profile of its own; nothing but loopback is looked up. The demo's certificate is its own CA's.
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
+		chromedp.IgnoreCertErrors, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	defer cancel()
+	ctx, cancel = chromedp.NewContext(ctx)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+
+	t.Run("here", func(t *testing.T) {
+		login := startLogin(t, "--no-browser")
+		visit(t, ctx, login.page)
+		fillIn(t, ctx, "mei")
+		see(t, ctx, "close this tab", "here")
+		login.ends(t, "Signed in as mei@example.com")
+	})
+	t.Run("from a phone", func(t *testing.T) {
+		login := startLogin(t, "--device")
+		visit(t, ctx, login.page)
+		see(t, ctx, "Is this your terminal?", "device")
+		see(t, ctx, login.page[strings.LastIndex(login.page, "=")+1:], "")
+		if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("button"), "\r")); err != nil {
+			t.Fatal(err)
+		}
+		fillIn(t, ctx, "hana")
+		see(t, ctx, "You are hana@example.com", "done")
+		login.ends(t, "Signed in as hana@example.com")
+	})
+	t.Run("wrong password", func(t *testing.T) {
+		login := startLogin(t, "--no-browser")
+		visit(t, ctx, login.page)
+		if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#login"), "mei@example.com"),
+			chromedp.SendKeys(chromedp.CSS("#password"), "guessed\r")); err != nil {
+			t.Fatal(err)
+		}
+		see(t, ctx, "Invalid", "")
+		login.cmd.Process.Kill()
+		if login.cmd.Wait() == nil {
+			t.Error("signed in with a wrong password")
+		}
+	})
+}
+
+// waiting is a sekisho login that waits for its page to be visited.
+type waiting struct {
+	cmd  *exec.Cmd
+	page string
+	out  *strings.Builder
+}
+
+func startLogin(t *testing.T, how string) *waiting {
+	t.Helper()
+	w := &waiting{out: &strings.Builder{}}
+	w.cmd = exec.CommandContext(t.Context(), filepath.Join(shared.Bin, "sekisho"), "login", how, shared.URL, "--ca-file", shared.CAFile)
+	w.cmd.Env = append(os.Environ(), "SEKISHO_HOME="+filepath.Join(t.TempDir(), "home"))
+	w.cmd.Stdout = w.out
+	terminal, err := w.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(terminal)
+	for w.page == "" && lines.Scan() {
+		if word := strings.TrimSpace(lines.Text()); strings.HasPrefix(word, shared.URL) {
+			w.page = word
+		}
+	}
+	if w.page == "" {
+		t.Fatal("no address on stderr")
+	}
+	go io.Copy(io.Discard, terminal)
+	return w
+}
+
+func (w *waiting) ends(t *testing.T, saying string) {
+	t.Helper()
+	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.out.String(), saying) {
+		t.Errorf("sekisho login: %v, said %q", err, w.out)
+	}
+}
+
+func visit(t *testing.T, ctx context.Context, page string) {
+	t.Helper()
+	if err := chromedp.Do(ctx, chromedp.Navigate(page)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fillIn fills in the IdP's form.
+func fillIn(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	p := shared.People[name]
+	if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#login"), p.Email), chromedp.SendKeys(chromedp.CSS("#password"), p.Password+"\r")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// see waits for a text on the page. With E2E_SHOTS set, the page is kept there as a picture under that name.
+func see(t *testing.T, ctx context.Context, text, shot string) {
+	t.Helper()
+	var page string
+	for begun := time.Now(); !strings.Contains(page, text); time.Sleep(50 * time.Millisecond) {
+		var err error
+		page, err = chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
+		if time.Since(begun) > 15*time.Second {
+			t.Fatalf("%q is not on the page: %v\n%s", text, err, page)
+		}
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	dir := os.Getenv("E2E_SHOTS")
+	if dir == "" || shot == "" {
+		return
+	}
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, shot+".png"), picture, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
