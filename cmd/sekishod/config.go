@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"os"
@@ -42,6 +43,7 @@ type Config struct {
 	Recording RecordingConfig `yaml:"recording"`
 	// LogLevel is debug, info (the default), warn or error.
 	LogLevel string `yaml:"log_level"`
+	level    slog.Level
 }
 
 // TLSConfig names PEM files.
@@ -61,6 +63,9 @@ type OIDCConfig struct {
 	Scopes []string `yaml:"scopes"`
 	// GroupsClaim is the claim with the groups; by default "groups".
 	GroupsClaim string `yaml:"groups_claim"`
+	// AssumeVerified takes e-mail addresses without the claim email_verified for verified. Only for an IdP that
+	// verifies every address and leaves the claim out.
+	AssumeVerified bool `yaml:"assume_verified"`
 }
 
 // SignInConfig bounds sign-ins.
@@ -129,6 +134,9 @@ func (c *Config) check() error {
 	}
 	if c.TLS != nil && (c.TLS.Certificate == "" || c.TLS.Key == "") {
 		errs = append(errs, errors.New("tls: certificate and key go together"))
+	}
+	if err := c.level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		errs = append(errs, fmt.Errorf("log_level %q: want debug, info, warn or error", c.LogLevel))
 	}
 	for key, addr := range map[string]string{"listen": c.Listen, "ssh_listen": c.SSHListen} {
 		if err := checkListen(addr); err != nil {

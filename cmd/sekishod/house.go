@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -44,7 +45,8 @@ type house struct {
 	registry *tunnel.Registry
 	gateway  *gateway.Gateway
 	control  http.Handler
-	port     ssh.Signer // host key of the SSH port and of audited sessions, without a certificate
+	recheck  atomic.Bool // open sessions are to be judged again
+	port     ssh.Signer  // host key of the SSH port and of audited sessions, without a certificate
 }
 
 // keys are the private keys of the house, each in a file of its own.
@@ -111,16 +113,15 @@ func (h *house) close() {
 
 // furnish makes the rooms and fills their ports. It reads as the list of parts of the house.
 func (h *house) furnish(ctx context.Context) (err error) {
-	note := h.events.Append
 	started := &sekisho.Event{Kind: sekisho.EventStarted, Actor: "control", Detail: map[string]string{"version": sekisho.Version}}
-	if err := note(ctx, started); err != nil {
+	if err := h.events.Append(ctx, started); err != nil {
 		return err
 	}
-	h.policies = &policies{dir: h.cfg.Policies, note: note, log: h.log}
+	h.policies = &policies{dir: h.cfg.Policies, note: h.events.Append, changed: func() { h.recheck.Store(true) }, log: h.log}
 	if err := h.policies.load(ctx); err != nil {
 		return err
 	}
-	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Note: note, Now: time.Now}); err != nil {
+	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Note: h.events.Append, Now: time.Now}); err != nil {
 		return err
 	}
 	if h.links, err = ca.OpenLinks(h.keys.link, filepath.Join(h.cfg.Data, "keys", "link-ca.crt"), time.Now); err != nil {
@@ -130,7 +131,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.cfg.Recording.recipients, signer: h.keys.recording, note: note, now: time.Now}
+	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.cfg.Recording.recipients, signer: h.keys.recording, note: h.events.Append, now: time.Now}
 	if err := h.recorder.recover(ctx, gatewayName); err != nil {
 		return fmt.Errorf("mark recordings that were cut off: %w", err)
 	}
@@ -158,14 +159,14 @@ func (h *house) openLogin(ctx context.Context) error {
 		scopes = []string{"openid", "email", "profile", "groups"}
 	}
 	provider, err := login.Open(ctx, login.ProviderConfig{Issuer: h.cfg.OIDC.Issuer, ClientID: h.cfg.OIDC.ClientID,
-		ClientSecret: secret, RedirectURL: h.cfg.URL + login.PathCallback, Scopes: scopes, GroupsClaim: h.cfg.OIDC.GroupsClaim,
+		ClientSecret: secret, RedirectURL: h.cfg.URL + login.PathCallback, Scopes: scopes, GroupsClaim: h.cfg.OIDC.GroupsClaim, AssumeVerified: h.cfg.OIDC.AssumeVerified,
 		HTTPClient: &http.Client{Timeout: 10 * time.Second}, Now: time.Now, Log: h.log})
 	if err != nil {
 		return err
 	}
 	proofs := login.NewProofs(time.Now)
 	h.desk, err = login.New(login.Config{Provider: provider, Store: h.store, URL: h.cfg.URL, Lifetime: h.cfg.SignIn.lifetime,
-		Proofs: proofs, Note: one(h.events.Append), Now: time.Now, Log: h.log})
+		Proofs: proofs, Note: one(h.note), Now: time.Now, Log: h.log})
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,11 @@ import (
 type policies struct {
 	dir  string
 	note func(context.Context, ...*sekisho.Event) error
-	log  *slog.Logger
-	set  atomic.Pointer[policy.Set]
-	seen string // digest of the folder's last state, good or bad
+	// changed is called when another set has come into force.
+	changed func()
+	log     *slog.Logger
+	set     atomic.Pointer[policy.Set]
+	seen    string // digest of the folder's last state, good or bad
 }
 
 const (
@@ -56,6 +58,7 @@ func (p *policies) load(ctx context.Context) error {
 		return err
 	}
 	p.set.Store(set)
+	p.changed()
 	p.log.Info("policies loaded", "policies", len(set.Policies()), "digest", set.Digest())
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/ca"
-	"github.com/sekisho/sekisho/policy"
 	"github.com/sekisho/sekisho/store/blob"
 	"github.com/sekisho/sekisho/tunnel"
 )
@@ -47,17 +45,6 @@ func (h *house) recall(ctx context.Context, certificate *ssh.Certificate) (*seki
 		return nil, &sekisho.Refusal{Sentence: "The sign-in behind this certificate has ended.", Next: "Run sekisho login.", Cause: err}
 	}
 	return &sekisho.Pass{ID: id.Request, SignIn: signIn.ID, Identity: signIn.Identity, Thumbprint: signIn.Thumbprint}, nil
-}
-
-// decide fills the gateway's Decide port with the policies in force at this moment.
-func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
-	target, err := h.store.Target(ctx, pass.Target)
-	if err != nil {
-		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: fmt.Sprintf("%s is no target any more.", pass.Target), Cause: err}
-	}
-	decision := h.policies.inForce().Evaluate(policy.Request{Action: policy.Connect, Identity: pass.Identity, Target: target,
-		Login: pass.Login, ClientAddress: client}, time.Now())
-	return target, decision, nil
 }
 
 // certify fills the gateway's Certify port.

@@ -38,11 +38,8 @@ func (c *runCommand) Run(ctx context.Context) error {
 	if c.Check {
 		return check(cfg)
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		return fmt.Errorf("log_level: %w", err)
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.level}))
+	giveRoom()
 	h, err := openHouse(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -88,7 +85,7 @@ func (h *house) serve(ctx context.Context) error {
 	}
 	failed := make(chan error, 2)
 	var work sync.WaitGroup
-	work.Go(func() { failed <- server.ServeTLS(https, "", "") })
+	work.Go(func() { failed <- server.ServeTLS(tunnel.Gather(https), "", "") })
 	var port net.Listener
 	if h.cfg.SSHListen != "" {
 		if port, err = net.Listen("tcp", h.cfg.SSHListen); err != nil {
@@ -99,6 +96,7 @@ func (h *house) serve(ctx context.Context) error {
 	}
 	watching, stop := context.WithCancel(ctx)
 	work.Go(func() { h.policies.watch(watching) })
+	work.Go(func() { h.watchSessions(watching) })
 	h.log.Info("serving", "url", h.cfg.URL, "listen", https.Addr().String(), "ssh", h.cfg.SSHListen)
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/policy"
+)
+
+// decide fills the gateway's Decide port: the sign-in must live, and the policies in force at this moment must allow.
+func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
+	return h.judge(ctx, &sekisho.Session{SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login}, client)
+}
+
+func (h *house) judge(ctx context.Context, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
+	now := time.Now()
+	signIn, err := h.store.SignIn(ctx, s.SignIn)
+	if err == nil && !signIn.Live(now) {
+		err = errors.New("it has ended")
+	}
+	if err != nil {
+		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login", Cause: err}
+	}
+	target, err := h.store.Target(ctx, s.Target)
+	if err != nil {
+		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: fmt.Sprintf("%s is no target any more.", s.Target), Cause: err}
+	}
+	decision := h.policies.inForce().Evaluate(policy.Request{Action: policy.Connect, Identity: s.Identity, Target: target,
+		Login: s.Login, ClientAddress: client}, now)
+	return target, decision, nil
+}
+
+// note writes events; when a sign-in has ended, so do its sessions.
+func (h *house) note(ctx context.Context, events ...*sekisho.Event) error {
+	if err := h.events.Append(ctx, events...); err != nil {
+		return err
+	}
+	for _, ev := range events {
+		if ev.Kind == sekisho.EventSignInEnded {
+			h.gateway.End(func(s sekisho.Session) bool { return s.SignIn == ev.SignIn })
+		}
+	}
+	return nil
+}
+
+const (
+	recheckPause = 100 * time.Millisecond
+	expiryPause  = 30 * time.Second
+)
+
+// watchSessions judges open sessions again when the policies have changed, and every expiryPause for sign-ins whose
+// time is up. Who may not any more is ended.
+func (h *house) watchSessions(ctx context.Context) {
+	tick := time.NewTicker(recheckPause)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !h.recheck.CompareAndSwap(true, false) && time.Since(last) < expiryPause {
+			continue
+		}
+		last = time.Now()
+		h.endUnallowed(ctx)
+	}
+}
+
+func (h *house) endUnallowed(ctx context.Context) {
+	ended := map[string]bool{}
+	for _, s := range h.gateway.Sessions() {
+		client, _ := netip.ParseAddr(s.ClientAddress)
+		_, decision, err := h.judge(ctx, &s, client)
+		// A session that was passed through cannot be recorded from the middle: it ends, too, when audit is asked for.
+		if err != nil || decision.Effect != sekisho.Allow || decision.Limits.Audit != s.Audit {
+			h.log.Info("session may not go on", "session", s.ID, "policies", decision.Policies, "reason", decision.Reason, "error", err)
+			ended[s.ID] = true
+		}
+	}
+	if len(ended) > 0 {
+		h.gateway.End(func(s sekisho.Session) bool { return ended[s.ID] })
+	}
+}
