@@ -71,3 +71,7 @@ func CheckLabel(label string) error {
 // Principal is the scoped certificate principal for one login on one target, "login:target" (design: R20).
 // The target's AuthorizedPrincipalsFile lists it.
 func Principal(login, target string) string { return login + ":" + target }
+
+// DoorPrincipal is the principal of a certificate that opens the audit door only, "gateway:login:target". No host
+// lists it.
+func DoorPrincipal(login, target string) string { return "gateway:" + Principal(login, target) }

@@ -18,10 +18,6 @@ const (
 	IssuerHosts    = "hosts"
 )
 
-// DoorPrefix starts the principal of a certificate that opens the audit door: "gateway:login:target". No host
-// lists such a principal, so the certificate is of no use anywhere else.
-const DoorPrefix = "gateway:"
-
 // PeopleRequest asks for the certificate of a person who is signed in, for one login on one target.
 type PeopleRequest struct {
 	SignIn *sekisho.SignIn
@@ -59,7 +55,7 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 	}
 	principal := sekisho.Principal(r.Login, r.Target.Name)
 	if r.Gateway {
-		principal = DoorPrefix + principal
+		principal = sekisho.DoorPrincipal(r.Login, r.Target.Name)
 	}
 	return a.sign(ctx, &order{
 		by:         a.users,

@@ -14,11 +14,6 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// AuditPrincipal is the principal of a user certificate that is good for the audit door only: no host lists it.
-func AuditPrincipal(login, target string) string {
-	return "gateway:" + sekisho.Principal(login, target)
-}
-
 // sshEnd is one end of an SSH connection with what it brings.
 type sshEnd struct {
 	conn     ssh.Conn
@@ -53,7 +48,7 @@ func (s *session) checkUser(meta ssh.ConnMetadata, key ssh.PublicKey) error {
 	if meta.User() != s.Login {
 		return fmt.Errorf("user %q is not the login %q of the pass", meta.User(), s.Login)
 	}
-	certificate, err := s.gateway.checkCertificate(meta, key, AuditPrincipal(s.Login, s.Target))
+	certificate, err := s.gateway.checkCertificate(meta, key, sekisho.DoorPrincipal(s.Login, s.Target))
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (p *port) offered(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissio
 // checkPort accepts a certificate for that login and target, for either door: at this port the gateway ends the
 // SSH and judges the sign-in behind it in any case.
 func (g *Gateway) checkPort(meta ssh.ConnMetadata, key ssh.PublicKey, login, target string) (*ssh.Certificate, error) {
-	principal := AuditPrincipal(login, target)
+	principal := sekisho.DoorPrincipal(login, target)
 	if c, ok := key.(*ssh.Certificate); ok && slices.Contains(c.ValidPrincipals, sekisho.Principal(login, target)) {
 		principal = sekisho.Principal(login, target)
 	}
