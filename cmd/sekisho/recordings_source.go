@@ -136,7 +136,10 @@ func (a *app) reader(s *source, keyFile string, signers []string) (*recording.Re
 	h := r.Header()
 	switch {
 	case s.session != "" && s.session != h.Session.ID:
-		return nil, bad(fmt.Errorf("it is of session %s, not %s", h.Session.ID, s.session))
+		return nil, &sekisho.Refusal{
+			Sentence: fmt.Sprintf("Not valid: it is of session %s, not %s.", h.Session.ID, s.session),
+			Next:     "Do not rely on it, and tell those who look after security.",
+		}
 	case len(trusted) == 0:
 		fmt.Fprintln(a.err, "Not checked: who made this recording. Sign in, or give the gateway's key with --signer.")
 	case !slices.ContainsFunc(trusted, func(k ed25519.PublicKey) bool { return k.Equal(h.Signer) }):
