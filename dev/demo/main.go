@@ -33,6 +33,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if *withParent {
+		signal.Ignore(syscall.SIGPIPE) // the parent that is gone read our output, too
 		go func() {
 			io.Copy(io.Discard, os.Stdin)
 			stop()
