@@ -90,49 +90,70 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 type chunk struct {
 	data  []byte
 	entry uint64
-	large *[]byte // to be given back to the pool
+	large *[]byte // where data lies, to be given back to the pool
 }
 
-// deliver carries output: onto the tape first, to the user when it is durable. While the disk works on one chunk
-// the next are read already.
+// deliver carries output: onto the tape first, to the user when it is durable. Keystrokes' echoes go through here
+// one by one, bulk goes through deliverBulk.
 func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) error {
 	if c.tape == nil {
 		return quiet(pump(dst, src, &c.bytesOut))
 	}
+	small := make([]byte, idleBuffer)
+	for {
+		n, err := src.Read(small)
+		if n > 0 {
+			c.bytesOut.Add(int64(n))
+			if terr := c.record(kind, small[:n]); terr != nil {
+				return terr
+			}
+			if _, werr := dst.Write(small[:n]); werr != nil {
+				c.far.Close() // the user is gone: stop the target's program
+				return quiet(werr)
+			}
+		}
+		if err == nil && n == len(small) {
+			err = c.deliverBulk(dst, src, kind)
+		}
+		if err != nil {
+			return quiet(err)
+		}
+	}
+}
+
+// deliverBulk carries output until there is little of it again. While the disk works on one chunk the next are read
+// already.
+func (c *channel) deliverBulk(dst io.Writer, src io.Reader, kind recording.Kind) error {
 	queue := make(chan chunk, 8)
 	released := make(chan error, 1)
 	go func() { released <- c.release(dst, queue) }()
 	err := c.take(src, kind, queue)
 	close(queue)
-	return errors.Join(err, <-released)
+	if rerr := <-released; rerr != nil {
+		return rerr
+	}
+	return err
 }
 
-// take reads output and puts it on the tape.
+// take reads output and puts it on the tape, until a read leaves most of its buffer empty.
 func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) error {
-	for more := false; ; {
-		next := chunk{}
-		if more {
-			next.large = bulk.Get().(*[]byte)
-			next.data = *next.large
+	for {
+		next := chunk{large: bulk.Get().(*[]byte)}
+		n, err := src.Read(*next.large)
+		if n == 0 {
+			bulk.Put(next.large)
 		} else {
-			next.data = make([]byte, idleBuffer)
-		}
-		n, err := src.Read(next.data)
-		more = n >= idleBuffer
-		if n > 0 {
 			c.bytesOut.Add(int64(n))
-			next.data = next.data[:n]
+			next.data = (*next.large)[:n]
 			entry := recording.Entry{Kind: kind, Channel: c.number, Data: next.data}
 			var terr error
 			if next.entry, terr = c.tape.append(entry); terr != nil {
 				return terr
 			}
 			queue <- next
-		} else if next.large != nil {
-			bulk.Put(next.large)
 		}
-		if err != nil {
-			return over(err)
+		if err != nil || n < idleBuffer {
+			return err
 		}
 	}
 }
@@ -150,11 +171,9 @@ func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
 				c.far.Close() // the user is gone: stop the target's program
 			}
 		}
-		if next.large != nil {
-			bulk.Put(next.large)
-		}
+		bulk.Put(next.large)
 	}
-	return quiet(err)
+	return err
 }
 
 // keep puts an entry about this channel on the tape; it becomes durable with the next one that is waited for.

@@ -99,7 +99,7 @@ func (r *relay) run(ctx context.Context) error {
 	}
 	r.far.conn.Close()
 	r.channels.Wait()
-	r.near.conn.Close()
+	r.end(nil) // from here on no cause is taken
 	return r.cause
 }
 
