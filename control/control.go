@@ -76,6 +76,9 @@ type Config struct {
 	OpenRecording func(ctx context.Context, session string) (io.ReadCloser, int64, error)
 	// Linked reports whether a connector's link to that target is up. May be nil.
 	Linked func(target string) bool
+	// Cut ends the links of a connector whose targets were given to another, so that it must link anew and gets only
+	// what is still its own. May be nil.
+	Cut func(connector string)
 	// Healthy reports why the house cannot serve. May be nil.
 	Healthy func(context.Context) error
 
@@ -136,6 +139,10 @@ type Pendings interface {
 // maxMessage bounds what one call can send, in bytes, before and after decompression.
 const maxMessage = 1 << 20
 
+// compressFrom is the size, in bytes, of answers that are worth compressing for who asks for it. Smaller ones are mostly
+// signatures and keys, and compressing a certificate costs more than signing it.
+const compressFrom = 16 << 10
+
 // door is the handlers' common ground.
 type door struct {
 	Config
@@ -157,6 +164,7 @@ func New(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	opts := []connect.HandlerOption{
 		connect.WithReadMaxBytes(maxMessage),
+		connect.WithCompressMinBytes(compressFrom),
 		connect.WithInterceptors(voices{d}),
 		connect.WithRecover(d.recovered),
 	}
@@ -167,7 +175,7 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
-	return bounded(mux), nil
+	return bounded(mux, sendTime), nil
 }
 
 func (d *door) check() error {
@@ -186,6 +194,9 @@ func (d *door) check() error {
 	}
 	if d.Linked == nil {
 		d.Linked = func(string) bool { return false }
+	}
+	if d.Cut == nil {
+		d.Cut = func(string) {}
 	}
 	if d.Healthy == nil {
 		d.Healthy = func(context.Context) error { return nil }
