@@ -207,7 +207,7 @@ func (l *Link) dial(ctx context.Context, h hello) (*tls.Conn, error) {
 		return nil, err
 	}
 	deadSoon(raw)
-	conn := tls.Client(raw, l.tls)
+	conn := tls.Client(gathering(raw), l.tls)
 	if err := l.greet(ctx, conn, h); err != nil {
 		raw.Close()
 		return nil, err

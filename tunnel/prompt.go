@@ -13,8 +13,9 @@ const promptReads = 60
 // prompt is a connection, TCP or TLS over TCP, that acknowledges its first reads at once.
 type prompt struct {
 	net.Conn
-	raw  syscall.RawConn // nil when there is no socket below
-	left atomic.Int32
+	raw    syscall.RawConn // nil when there is no socket below
+	left   atomic.Int32
+	gather *gather // below the TLS; nil where nothing gathers
 }
 
 // Prompt wraps a connection, TCP or TLS over TCP, so that the reads of its first moments are acknowledged at once:
@@ -26,6 +27,7 @@ func promptly(c net.Conn) *prompt {
 	below := c
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
 		below = t.NetConn()
+		p.gather, _ = below.(*gather)
 	}
 	if s, ok := below.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
@@ -46,6 +48,17 @@ func (p *prompt) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Write writes at once, all records of b together.
+func (p *prompt) Write(b []byte) (int, error) {
+	if p.gather == nil || len(b) <= maxRecord {
+		return p.Conn.Write(b)
+	}
+	return p.gather.together(func() (int, error) { return p.Conn.Write(b) })
+}
+
+// maxRecord is how many bytes one TLS record carries (RFC 8446 §5.1).
+const maxRecord = 16 << 10
 
 // CloseWrite says that nothing more will be written; reading goes on.
 func (p *prompt) CloseWrite() error {
