@@ -39,7 +39,6 @@ func (c *runCommand) Run(ctx context.Context) error {
 		return check(cfg)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.level}))
-	giveRoom()
 	h, err := openHouse(ctx, cfg, log)
 	if err != nil {
 		return err
