@@ -39,6 +39,8 @@ const (
 	maxWrongCodes = 10   // by one network(address)
 	maxWrongAll   = 1000 // by all: with 20^8 codes and 1000 of them open, one guess in 25,000 windows hits
 	maxTheftNotes = 5    // events about one sign-in
+	maxRefusals   = 50   // events about sign-ins that nobody known tried, by one network(address)
+	maxRefusalAll = 1000 // the same, by all
 	maxLimitKeys  = 1 << 16
 )
 
@@ -69,7 +71,7 @@ type Desk struct {
 	cfg    Config
 	proofs *Proofs
 
-	begins, visits, wrongCodes, wrongAll, polls, thefts *limiter
+	begins, visits, wrongCodes, wrongAll, polls, thefts, refusals, refusalsAll *limiter
 }
 
 // New makes a desk; everything but Lifetime and Proofs must be given.
@@ -94,8 +96,10 @@ func New(cfg Config) (*Desk, error) {
 		wrongCodes: newLimiter(limitWindow, maxWrongCodes, maxLimitKeys),
 		wrongAll:   newLimiter(limitWindow, maxWrongAll, 1),
 		// Twice in an interval is forgiven: networks bunch.
-		polls:  newLimiter(PollInterval, 2, maxLimitKeys),
-		thefts: newLimiter(limitWindow, maxTheftNotes, maxLimitKeys),
+		polls:       newLimiter(PollInterval, 2, maxLimitKeys),
+		thefts:      newLimiter(limitWindow, maxTheftNotes, maxLimitKeys),
+		refusals:    newLimiter(limitWindow, maxRefusals, maxLimitKeys),
+		refusalsAll: newLimiter(limitWindow, maxRefusalAll, 1),
 	}, nil
 }
 

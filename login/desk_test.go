@@ -323,3 +323,25 @@ func TestIdPSaysNo(t *testing.T) {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
+
+// An outsider, who cannot sign in at the IdP, must not be able to fill the audit log with that.
+func TestRefusalsOfNobodyAreBounded(t *testing.T) {
+	f, mallory := newFront(t), newPerson(t)
+	const tries, most = 100, 50
+	for range tries {
+		b, err := f.Begin(t.Context(), mallory.begin(loopbackURI))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, cookie, err := f.Visit(t.Context(), b.Request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, state := authorize(t, to)
+		_, err = f.Callback(t.Context(), state, "", cookie, "access_denied")
+		wantRefusal(t, err, "did not sign you in")
+	}
+	if n := len(f.kinds()); n != most {
+		t.Errorf("%d events of %d tries, want %d", n, tries, most)
+	}
+}

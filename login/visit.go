@@ -209,8 +209,14 @@ func (b *begun) outcome(k1, v1, k2, v2 string) Outcome {
 	return Outcome{RedirectTo: b.RedirectURI + "?" + q.Encode()}
 }
 
-// noteRefused puts a refusal into the audit log; that this fails is for the log only, the refusal stands anyway.
+// noteRefused puts a refusal into the audit log; that this fails is for the log only, the refusal stands anyway. Anybody
+// can come back from the IdP with an error, without having signed in there: those are bounded, so that an outsider cannot
+// fill the audit log.
 func (d *Desk) noteRefused(ctx context.Context, id sekisho.Identity, b *begun, cause error) {
+	now := d.cfg.Now()
+	if id.Subject == "" && (!d.refusals.allow(network(b.ClientAddress), now) || !d.refusalsAll.allow("", now)) {
+		return
+	}
 	err := d.cfg.Note(ctx, &sekisho.Event{
 		Kind: sekisho.EventSignInRefused, Actor: id.Subject, ClientAddress: b.ClientAddress, Error: cause.Error(),
 	})
