@@ -1,7 +1,9 @@
 package control
 
 import (
+	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,22 +13,39 @@ const (
 	takeTime = time.Minute
 )
 
-// bounded keeps slow callers from holding a connection: they have sendTime for the request, and takeTime for each
+// bounded keeps slow callers from holding a connection: they have the time send for the request, and takeTime for each
 // piece of the answer, however many there are.
-func bounded(next http.Handler) http.Handler {
+func bounded(next http.Handler, send time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := http.NewResponseController(w)
 		// Deadlines are missing only where there is no network underneath, as in tests.
-		_ = conn.SetReadDeadline(time.Now().Add(sendTime))
-		r.Body = http.MaxBytesReader(w, r.Body, maxMessage+maxMessage/8)
-		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn}, r)
+		_ = conn.SetReadDeadline(time.Now().Add(send))
+		sent := &counted{ReadCloser: r.Body}
+		sent.ended.Store(r.Body == http.NoBody)
+		r.Body = http.MaxBytesReader(w, sent, maxMessage+maxMessage/8)
+		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn, sent: sent}, r)
 	})
+}
+
+// counted knows whether a body has arrived whole.
+type counted struct {
+	io.ReadCloser
+	ended atomic.Bool
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if err == io.EOF {
+		c.ended.Store(true)
+	}
+	return n, err
 }
 
 // patient moves the deadlines on as the answer goes out.
 type patient struct {
 	http.ResponseWriter
 	conn    *http.ResponseController
+	sent    *counted
 	started bool
 }
 
@@ -50,8 +69,11 @@ func (p *patient) Flush() {
 func (p *patient) move() {
 	if !p.started {
 		p.started = true
-		// The request has been read: a deadline that struck now would end a long download.
-		_ = p.conn.SetReadDeadline(time.Time{})
+		// Once the request has been read, a deadline that struck would end a long download. As long as it has not, the
+		// deadline stays: the server reads what is left of a body before it answers, and would wait for it forever.
+		if p.sent.ended.Load() {
+			_ = p.conn.SetReadDeadline(time.Time{})
+		}
 	}
 	_ = p.conn.SetWriteDeadline(time.Now().Add(takeTime))
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,7 @@ func TestJoinRefused(t *testing.T) {
 	wantCode(t, "expired token", err, connect.CodeUnauthenticated)
 
 	// Another connector's target is not given away, unless the administrator says so.
+	owner := must(h.db.Target(t.Context(), "web1"))(t).Connector
 	second := h.device()
 	_, err = second.join(h.invite(false, "web1"), "second")
 	wantCode(t, "bound target", err, connect.CodeFailedPrecondition)
@@ -178,6 +180,9 @@ func TestJoinRefused(t *testing.T) {
 	}
 	if _, err := second.join(h.invite(true, "web1"), "second"); err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Equal(h.cut, []string{owner}) {
+		t.Errorf("links cut: %q, want those of %s", h.cut, owner)
 	}
 	_, err = rack.sync()
 	wantCode(t, "a replaced connector", err, connect.CodeUnauthenticated)

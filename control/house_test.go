@@ -74,6 +74,7 @@ type house struct {
 	logged  *syncBuffer
 	files   map[string][]byte
 	handler http.Handler
+	cut     []string // connectors whose links were cut
 
 	mu    sync.Mutex
 	clock time.Time
@@ -155,6 +156,7 @@ func newHouse(t *testing.T) *house {
 		Desk: desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: func() *policy.Set { return set }, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Linked: func(target string) bool { return target == "web1" },
+		Cut: func(connector string) { h.cut = append(h.cut, connector) },
 		Now: h.now, Log: logger,
 	}))(t)
 	h.addTargets()

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -129,7 +131,8 @@ func newSecret(c *sekisho.Connector) string {
 	return token
 }
 
-// admit notes the connector, keeps it, and binds its targets. Former connectors that are left with none have ended.
+// admit notes the connector, keeps it, and binds its targets. Former connectors that are left with none have ended; the
+// links of all of them are cut, for they were made when the targets were still theirs.
 func (d connectors) admit(ctx context.Context, c *sekisho.Connector, targets []*sekisho.Target, former map[string]bool, from string) error {
 	events := make([]*sekisho.Event, len(targets))
 	for i, t := range targets {
@@ -153,7 +156,12 @@ func (d connectors) admit(ctx context.Context, c *sekisho.Connector, targets []*
 			return fmt.Errorf("bind target %s: %w", t.Name, err)
 		}
 	}
-	return d.retire(ctx, former)
+	lost := slices.Collect(maps.Keys(former))
+	err := d.retire(ctx, former)
+	for _, id := range lost {
+		d.Cut(id)
+	}
+	return err
 }
 
 // retire ends the connectors that serve nothing any more.

@@ -212,7 +212,7 @@ func (h *house) newControl(folder *blob.Folder) (http.Handler, error) {
 		Gateways: []string{h.cfg.URL + streamPath}, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)},
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
-		OpenRecording: openRecording(folder), Linked: h.registry.Linked,
+		OpenRecording: openRecording(folder), Linked: h.registry.Linked, Cut: h.registry.Cut,
 		Now: time.Now, Log: h.log,
 	})
 }
