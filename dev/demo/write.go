@@ -151,6 +151,11 @@ func (h *house) writeTarget(t *target) error {
 			return err
 		}
 	}
+	// A home of the target's own: what the shells here read and write is none of the user's.
+	home := filepath.Join(t.Dir, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
 	pid := filepath.Join(t.Dir, "sshd.pid")
 	sshd := fmt.Sprintf(`Include %s
 ListenAddress %s
@@ -165,11 +170,12 @@ AuthorizedKeysFile none
 PrintMotd no
 PrintLastLog no
 AcceptEnv LANG LC_*
+SetEnv "HOME=%s"
 LogLevel VERBOSE
 MaxStartups 200
 MaxSessions 100
 Subsystem sftp internal-sftp
-`, dropIn, t.Address, t.HostKey, pid)
+`, dropIn, t.Address, t.HostKey, pid, home)
 	if err := os.WriteFile(t.SSHDConfig, []byte(sshd), 0o644); err != nil {
 		return err
 	}
