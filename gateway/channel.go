@@ -20,6 +20,7 @@ type channel struct {
 	number    uint32
 	near, far ssh.Channel
 	exit      atomic.Pointer[map[string]string] // how the program ended, for the event
+	answering sync.Mutex                        // held while a request of the user is under way
 }
 
 // relayChannel opens the channel at the target as well and relays until both ends have closed it.
@@ -75,7 +76,9 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	report(c.targetRequests(farRequests))
 	down.Wait()
 	report(c.record(recording.ChannelClose, nil))
+	c.answering.Lock() // a program can end sooner than the user has heard that it started
 	c.near.Close()
+	c.answering.Unlock()
 	c.far.Close()
 	all.Wait()
 	close(errs)

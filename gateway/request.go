@@ -15,22 +15,31 @@ import (
 // target does. What starts a program is on the tape and in the log before the target hears of it.
 func (c *channel) userRequests(ctx context.Context, requests <-chan *ssh.Request) error {
 	for req := range requests {
-		pass, err := c.judge(ctx, req)
-		if err != nil {
+		if gone, err := c.answer(ctx, req); gone || err != nil {
 			return err
-		}
-		ok := false
-		if pass {
-			ok, err = c.far.SendRequest(req.Type, req.WantReply, req.Payload)
-			if err != nil {
-				return nil // the target has closed the channel
-			}
-		}
-		if req.WantReply {
-			req.Reply(ok, nil)
 		}
 	}
 	return nil
+}
+
+// answer passes one request on and answers it; gone says that the target has closed the channel.
+func (c *channel) answer(ctx context.Context, req *ssh.Request) (gone bool, err error) {
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	pass, err := c.judge(ctx, req)
+	if err != nil {
+		return false, err
+	}
+	ok := false
+	if pass {
+		if ok, err = c.far.SendRequest(req.Type, req.WantReply, req.Payload); err != nil {
+			return true, nil
+		}
+	}
+	if req.WantReply {
+		req.Reply(ok, nil)
+	}
+	return false, nil
 }
 
 // judge says whether a request may go on to the target, and keeps what it says.
