@@ -157,9 +157,7 @@ func (h *house) writeTarget(t *target) error {
 		return err
 	}
 	pid := filepath.Join(t.Dir, "sshd.pid")
-	// SHLVL keeps bash from reading ~/.bashrc before each command: what stands there is not the demo's.
 	sshd := fmt.Sprintf(`Include %s
-SetEnv SHLVL=1
 ListenAddress %s
 HostKey %s
 PidFile %s
