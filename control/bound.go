@@ -23,7 +23,7 @@ func bounded(next http.Handler, send time.Duration) http.Handler {
 		sent := &counted{ReadCloser: r.Body}
 		sent.ended.Store(r.Body == http.NoBody)
 		r.Body = http.MaxBytesReader(w, sent, maxMessage+maxMessage/8)
-		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn, sent: sent}, r)
+		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn, sent: sent, http1: r.ProtoMajor == 1}, r)
 	})
 }
 
@@ -46,6 +46,7 @@ type patient struct {
 	http.ResponseWriter
 	conn    *http.ResponseController
 	sent    *counted
+	http1   bool
 	started bool
 }
 
@@ -73,6 +74,8 @@ func (p *patient) move() {
 		// deadline stays: the server reads what is left of a body before it answers, and would wait for it forever.
 		if p.sent.ended.Load() {
 			_ = p.conn.SetReadDeadline(time.Time{})
+		} else if p.http1 {
+			p.Header().Set("Connection", "close") // nor is the rest to be taken for the next request
 		}
 	}
 	_ = p.conn.SetWriteDeadline(time.Now().Add(takeTime))

@@ -17,6 +17,11 @@ import (
 func TestUnsentBodyHoldsNoConnection(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"read":     func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body); io.WriteString(w, "answer") },
+		"closed": func(w http.ResponseWriter, r *http.Request) {
+			io.ReadAll(r.Body)
+			io.WriteString(w, "answer")
+			r.Body.Close()
+		},
 		"not read": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "answer") },
 		"flushed": func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "answer")
