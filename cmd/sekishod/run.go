@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,6 +22,9 @@ const drainTime = 5 * time.Second
 
 // maxPort bounds the connections at the SSH port.
 const maxPort = 10000
+
+// readTime is how long a whole request may take to arrive, its body included.
+const readTime = 30 * time.Second
 
 type runCommand struct {
 	Config string `required:"" type:"path" placeholder:"FILE" help:"The configuration file (YAML)."`
@@ -76,7 +78,9 @@ func (h *house) serve(ctx context.Context) error {
 	defer https.Close()
 	server := &http.Server{
 		Handler: h.mux(), TLSConfig: config, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		// Until somebody takes charge of the deadline: control once it has the request, the gateway with the connection.
+		ReadTimeout: readTime,
+		ErrorLog:    slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){
 			tunnel.ALPN: func(_ *http.Server, conn *tls.Conn, _ http.Handler) { h.registry.Serve(conn) },
 		},
@@ -161,12 +165,9 @@ func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
 	host := &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
 	places := make(chan struct{}, maxPort)
 	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
+		conn, err := accept(l, h.log)
 		if err != nil {
-			return err
+			return nil // closed: the house goes down
 		}
 		select {
 		case places <- struct{}{}:
@@ -182,7 +183,7 @@ func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
 				conn.Close()
 				return
 			}
-			h.gateway.ServeSSH(ctx, tunnel.Prompt(conn), signer)
+			h.gateway.ServeSSH(context.WithoutCancel(ctx), tunnel.Prompt(conn), signer) // drain ends it
 		}()
 	}
 }
