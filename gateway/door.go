@@ -21,8 +21,6 @@ type sshEnd struct {
 	requests <-chan *ssh.Request
 }
 
-var serverVersion = "SSH-2.0-Sekisho"
-
 // handshake ends the user's SSH: the host certificate is for the name the user asked for, the user's
 // certificate must be the one that was made for this pass.
 func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error) {
@@ -34,7 +32,6 @@ func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error)
 		Config:                  algorithms(),
 		PublicKeyAuthAlgorithms: userAlgorithms,
 		MaxAuthTries:            maxOffers,
-		ServerVersion:           serverVersion,
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			return &ssh.Permissions{}, s.checkUser(meta, key)
 		},
@@ -125,9 +122,15 @@ func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, error
 	if err := near.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
 		return nil, err
 	}
-	conn, channels, requests, err := ssh.NewServerConn(near, config)
+	conn, version, err := greet(near)
 	if err != nil {
 		return nil, fmt.Errorf("user's SSH: %w", err)
 	}
-	return &sshEnd{conn, channels, requests}, near.SetDeadline(time.Time{})
+	config.ServerVersion = serverVersion
+	config.Ciphers = ciphersFor(version)
+	server, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return nil, fmt.Errorf("user's SSH: %w", err)
+	}
+	return &sshEnd{server, channels, requests}, near.SetDeadline(time.Time{})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -409,4 +410,52 @@ func waitFor(t *testing.T, check func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("did not come to pass")
+}
+
+// A client that speaks only what OpenSSH is not offered is served, too.
+func TestClientsWithoutGCM(t *testing.T) {
+	for _, cipher := range []string{ssh.CipherAES128CTR, ssh.CipherChaCha20Poly1305} {
+		h := newHouse(t)
+		_, config := h.user()
+		config.Ciphers = []string{cipher}
+		conn, _, err := h.stream("ok")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _, _, err := ssh.NewClientConn(conn, "db1:22", config)
+		if err != nil {
+			t.Errorf("%s: %v", cipher, err)
+			continue
+		}
+		c.Close()
+	}
+	h := newHouse(t)
+	_, config := h.user()
+	config.Ciphers = []string{ssh.CipherAES128CTR}
+	config.ClientVersion = "SSH-2.0-OpenSSH_9.2p1"
+	conn, _, err := h.stream("ok")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := ssh.NewClientConn(conn, "db1:22", config); err == nil {
+		t.Error("OpenSSH was offered more than AES-GCM")
+	}
+}
+
+func TestBadGreetings(t *testing.T) {
+	for name, greeting := range map[string]string{
+		"too long": "SSH-2.0-" + strings.Repeat("x", 300) + "\r\n", "no SSH": "GET / HTTP/1.1\r\n\r\n", "old": "SSH-1.5-x\r\n", "empty": "\n",
+	} {
+		h := newHouse(t)
+		conn, _, err := h.stream("ok")
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, greeting)
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		var slow net.Error
+		if _, err := io.Copy(io.Discard, conn); errors.As(err, &slow) && slow.Timeout() {
+			t.Errorf("%s: the door stays open", name)
+		}
+	}
 }
