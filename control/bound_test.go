@@ -16,7 +16,7 @@ import (
 // Who announces a body and does not send it must not hold a connection, whether the handler reads the body or not.
 func TestUnsentBodyHoldsNoConnection(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
-		"read":     func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body); io.WriteString(w, "answer") },
+		"read": func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body); io.WriteString(w, "answer") },
 		"closed": func(w http.ResponseWriter, r *http.Request) {
 			io.ReadAll(r.Body)
 			io.WriteString(w, "answer")
