@@ -53,10 +53,10 @@ const (
 	EventDecision           = "decision"         // decision
 	EventCertificate        = "certificate"      // certificate
 	EventSessionStarted     = "session.started"  // detail: door (pass, audit)
-	EventSessionEnded       = "session.ended"    // detail: seconds, bytes_in, bytes_out; error
+	EventSessionEnded       = "session.ended"    // detail: seconds, bytes_in, bytes_out, refused; error
 	EventSessionRefused     = "session.refused"  // error
 	EventChannel            = "session.channel"  // detail: channel, type, command or subsystem
-	EventChannelRefused     = "channel.refused"  // detail: type
+	EventChannelRefused     = "channel.refused"  // detail: type; the first 100 of a session
 	EventChannelClosed      = "channel.closed"   // detail: channel, exit_status or exit_signal
 	EventRecordingOpened    = "recording.opened" // detail: header (hex SHA-256), recipients
 	EventRecordingClosed    = "recording.closed" // detail: chain, bytes

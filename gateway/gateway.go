@@ -76,6 +76,7 @@ const (
 	closeTime     = 10 * time.Second // for the last bytes once one side has gone
 	maxSessions   = 10000            // a gateway
 	maxChannels   = 64               // open at once, a session
+	maxRefusals   = 100              // noted one by one, a session
 	maxPayload    = 60 << 10         // bytes, a channel request
 	maxOffers     = 20               // public keys offered before one fits
 )

@@ -295,6 +295,11 @@ func program(ch ssh.Channel, reqs <-chan *ssh.Request) {
 			io.CopyN(ch, zeros{}, int64(n))
 		case "fail":
 			fmt.Sscan(rest, &status)
+		case "garble":
+			for range 50 {
+				ch.SendRequest("exit-status", false, []byte{1})
+			}
+			fmt.Fprint(ch, rest)
 		case "hang":
 			io.Copy(io.Discard, ch)
 		}

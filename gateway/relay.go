@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/sekisho/sekisho"
 )
 
 // relay ends the user's SSH, logs in to the target, and relays between the two until one of them goes.
@@ -180,9 +178,7 @@ func (r *relay) globalRequests(ctx context.Context) {
 }
 
 func (r *relay) noteChannelRefused(ctx context.Context, kind string) {
-	ev := r.event(sekisho.EventChannelRefused)
-	ev.Detail = map[string]string{"type": printable(kind)}
-	if err := r.gateway.cfg.Note(ctx, ev); err != nil {
+	if err := r.noteRefused(ctx, map[string]string{"type": printable(kind)}); err != nil {
 		r.end(fmt.Errorf("note refused channel: %w", err))
 	}
 }

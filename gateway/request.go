@@ -128,13 +128,11 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 }
 
 func (c *channel) refuseRequest(ctx context.Context, kind string) error {
-	ev := c.event(sekisho.EventChannelRefused)
-	ev.Detail = map[string]string{"channel": fmt.Sprint(c.number), "type": printable(kind)}
-	return c.gateway.cfg.Note(ctx, ev)
+	return c.noteRefused(ctx, map[string]string{"channel": fmt.Sprint(c.number), "type": printable(kind)})
 }
 
-// targetRequests passes on what the target says of the program: how it ended, flow control. Other requests are
-// answered with failure.
+// targetRequests passes on what the target says of the program: how it ended, flow control. Other requests,
+// and what cannot be read, are answered with failure.
 func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 	for req := range requests {
 		pass := true
@@ -142,7 +140,7 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 		switch req.Type {
 		case "exit-status":
 			var status struct{ Code uint32 }
-			if err = ssh.Unmarshal(req.Payload, &status); err == nil {
+			if pass = ssh.Unmarshal(req.Payload, &status) == nil; pass {
 				c.exit.Store(&map[string]string{"exit_status": fmt.Sprint(status.Code)})
 				err = c.record(recording.ExitStatus, recording.EncodeExitStatus(status.Code))
 			}
@@ -153,7 +151,7 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 				Text   string
 				Lang   string
 			}
-			if err = ssh.Unmarshal(req.Payload, &signal); err == nil {
+			if pass = ssh.Unmarshal(req.Payload, &signal) == nil; pass {
 				c.exit.Store(&map[string]string{"exit_signal": printable(signal.Name)})
 				exit := recording.Exit{Signal: signal.Name, CoreDumped: signal.Dumped, Message: signal.Text}
 				err = c.record(recording.ExitSignal, exit.Encode())

@@ -32,6 +32,7 @@ type session struct {
 	far      net.Conn         // reach
 
 	bytesIn, bytesOut atomic.Int64 // from the user, from the target
+	refusals          atomic.Int64 // of channels and requests
 }
 
 // way is how the traveller came in.
@@ -167,12 +168,26 @@ func (s *session) refuse(ctx context.Context, cause error) error {
 	return errors.Join(cause, s.gateway.cfg.Note(ctx, ev))
 }
 
+// noteRefused notes a refused channel or request, the first maxRefusals of a session: neither user nor target can fill
+// the log with what they are not given. The session's end has the number of all.
+func (s *session) noteRefused(ctx context.Context, detail map[string]string) error {
+	if s.refusals.Add(1) > maxRefusals {
+		return nil
+	}
+	ev := s.event(sekisho.EventChannelRefused)
+	ev.Detail = detail
+	return s.gateway.cfg.Note(ctx, ev)
+}
+
 func (s *session) noteEnd(cause error) {
 	ev := s.event(sekisho.EventSessionEnded)
 	ev.Detail = map[string]string{
 		"seconds":   strconv.FormatFloat(s.elapsed().Seconds(), 'f', 3, 64),
 		"bytes_in":  strconv.FormatInt(s.bytesIn.Load(), 10),
 		"bytes_out": strconv.FormatInt(s.bytesOut.Load(), 10),
+	}
+	if n := s.refusals.Load(); n > 0 {
+		ev.Detail["refused"] = strconv.FormatInt(n, 10)
 	}
 	if cause != nil {
 		ev.Error = cause.Error()
