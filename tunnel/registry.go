@@ -43,6 +43,9 @@ type RegistryConfig struct {
 // those whose death has not been noticed yet. Above it the oldest is cut.
 const linksPerConnector = 4
 
+// refusedPause is how far apart two events are about one connector that is refused.
+const refusedPause = time.Minute
+
 // Registry is the gateway's end of all links. Use NewRegistry.
 type Registry struct {
 	cfg RegistryConfig
@@ -54,6 +57,7 @@ type Registry struct {
 	idle    chan struct{}    // closed when closed and serving is 0
 	links   map[string]*peer // by link ID, as long as any of its connections lives
 	targets map[string][]*peer
+	refused map[string]time.Time // when a connector's refusal was noted last
 }
 
 // NewRegistry checks cfg and fills in its defaults.
@@ -85,6 +89,7 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		idle:    make(chan struct{}),
 		links:   make(map[string]*peer),
 		targets: make(map[string][]*peer),
+		refused: make(map[string]time.Time),
 	}, nil
 }
 

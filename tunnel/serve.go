@@ -98,12 +98,25 @@ func (r *Registry) refuse(conn *tls.Conn, actor string, err error) {
 	_ = conn.CloseWrite()
 	// A peer that has not proven anything is not worth an event: it could fill the log.
 	r.cfg.Log.Warn("refuse link", "connector", actor, "address", conn.RemoteAddr().String(), "error", err)
-	if actor == "" {
+	if actor == "" || !r.mayNote(actor) {
 		return
 	}
 	r.note(&sekisho.Event{
 		Kind: sekisho.EventConnectorRefused, Actor: actor, ClientAddress: host(conn.RemoteAddr()), Error: err.Error(),
 	})
+}
+
+// mayNote bounds the events about a connector that is refused again and again, one that was ended included, so that it
+// cannot fill the audit log. Only who has an x509 certificate of ours gets here, so the map stays small.
+func (r *Registry) mayNote(actor string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Now()
+	if last, ok := r.refused[actor]; ok && now.Sub(last) < refusedPause && !now.Before(last) {
+		return false
+	}
+	r.refused[actor] = now
+	return true
 }
 
 func (r *Registry) note(e *sekisho.Event) error {
