@@ -21,6 +21,8 @@ type channel struct {
 	near, far ssh.Channel
 	exit      atomic.Pointer[map[string]string] // how the program ended, for the event
 	answering sync.Mutex                        // held while a request of the user is under way
+	started   chan struct{}                     // closed once the target runs a program, or never will
+	start     sync.Once
 }
 
 // relayChannel opens the channel at the target as well and relays until both ends have closed it.
@@ -38,7 +40,7 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 		far.Close()
 		return err
 	}
-	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far}
+	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far, started: make(chan struct{})}
 	if err := c.keep(recording.ChannelOpen, []byte(ch.ChannelType())); err != nil {
 		far.Close()
 		near.Close()
@@ -61,12 +63,14 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	down.Go(func() { report(c.deliver(c.near, c.far, recording.Output)) })
 	down.Go(func() { report(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr)) })
 	all.Go(func() {
+		<-c.started // sshd forgets an end of input that comes before there is a program to tell
 		err := pump(c.far, c.near, &c.bytesIn)
 		c.far.CloseWrite()
 		report(quiet(err))
 	})
 	all.Go(func() {
 		report(c.userRequests(ctx, nearRequests))
+		c.begin()
 		c.far.Close() // the user has closed the channel
 	})
 	all.Go(func() {
@@ -88,6 +92,9 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	}
 	return errors.Join(err, c.noteClosed(ctx))
 }
+
+// begin lets the user's input through to the target.
+func (c *channel) begin() { c.start.Do(func() { close(c.started) }) }
 
 // chunk is a piece of output on its way from the tape to the user.
 type chunk struct {

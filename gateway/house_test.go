@@ -41,6 +41,7 @@ type house struct {
 	mu                          sync.Mutex
 	events                      []*sekisho.Event
 	noteErr, recordErr, callErr error
+	program                     func(ssh.Channel, <-chan *ssh.Request) // what the target runs
 }
 
 func newKey(t *testing.T) ssh.Signer {
@@ -80,7 +81,7 @@ func certSigner(t *testing.T, c *ssh.Certificate, key ssh.Signer) ssh.Signer {
 }
 
 func newHouse(t *testing.T) *house {
-	h := &house{t: t, userCA: newKey(t), gatewayCA: newKey(t), hostCA: newKey(t), tape: &memoryTape{}}
+	h := &house{t: t, userCA: newKey(t), gatewayCA: newKey(t), hostCA: newKey(t), tape: &memoryTape{}, program: program}
 	h.signs = h.userCA
 	h.decision = sekisho.Decision{Effect: sekisho.Allow, Policies: []string{"p"},
 		Limits: sekisho.Limits{Audit: sekisho.AuditStrict, TTL: time.Minute, PTY: true}}
@@ -260,7 +261,7 @@ func (h *house) serveTarget(l net.Listener, key ssh.Signer) {
 			for nc := range chans {
 				ch, reqs, err := nc.Accept()
 				if err == nil {
-					go program(ch, reqs)
+					go h.program(ch, reqs)
 				}
 			}
 		}()

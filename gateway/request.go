@@ -35,12 +35,17 @@ func (c *channel) answer(ctx context.Context, req *ssh.Request) (gone bool, err 
 		if ok, err = c.far.SendRequest(req.Type, req.WantReply, req.Payload); err != nil {
 			return true, nil
 		}
+		if startsProgram(req.Type) && (ok || !req.WantReply) {
+			c.begin()
+		}
 	}
 	if req.WantReply {
 		req.Reply(ok, nil)
 	}
 	return false, nil
 }
+
+func startsProgram(kind string) bool { return kind == "shell" || kind == "exec" || kind == "subsystem" }
 
 // judge says whether a request may go on to the target, and keeps what it says.
 func (c *channel) judge(ctx context.Context, req *ssh.Request) (bool, error) {
