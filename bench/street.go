@@ -126,6 +126,10 @@ func (s *street) sshd(ctx context.Context, name string) (pid, port int, err erro
 	port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	config := filepath.Join(s.dir, "sshd_"+name)
+	home := filepath.Join(s.dir, "home") // as the demo's targets have: shell start-up files are not measured
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return 0, 0, err
+	}
 	text := fmt.Sprintf(`ListenAddress 127.0.0.1:%d
 HostKey %s/host
 PidFile none
@@ -141,7 +145,8 @@ LogLevel VERBOSE
 MaxStartups 200
 MaxSessions 100
 Subsystem sftp internal-sftp
-`, port, s.dir, s.dir)
+SetEnv "HOME=%s"
+`, port, s.dir, s.dir, home)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return 0, 0, err
 	}
