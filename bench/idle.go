@@ -29,9 +29,12 @@ func idle(ctx context.Context, s *street, p plan) error {
 	}
 	one.Close()
 	time.Sleep(2 * time.Second)
+	used := cpuOf(pids[:1])
+	time.Sleep(rest)
+	alone := cpuOf(pids[:1]) - used // what the house does by itself
 	_, before := memoryOf(daemon)
 	_, linkBefore := memoryOf(connector)
-	used := cpuOf(pids[:1])
+	used = cpuOf(pids[:1])
 	open, err := s.openMany(ctx, config, p.n)
 	defer func() {
 		for _, c := range open {
@@ -45,7 +48,7 @@ func idle(ctx context.Context, s *street, p plan) error {
 	time.Sleep(5 * time.Second)
 	used = cpuOf(pids[:1])
 	time.Sleep(rest)
-	resting := cpuOf(pids[:1]) - used
+	resting := max(cpuOf(pids[:1])-used-alone, 0)
 	rss, after := memoryOf(daemon)
 	_, linkAfter := memoryOf(connector)
 	n := float64(p.n)
