@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -56,7 +57,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	errs := make(chan error, 6)
 	report := func(err error) {
 		if broken(err) {
-			c.end(err)
+			c.breakOff(err)
 		}
 		errs <- err
 	}
@@ -91,6 +92,20 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 		err = errors.Join(err, e)
 	}
 	return errors.Join(err, c.noteClosed(ctx))
+}
+
+// breakOff ends the session because its recording cannot go on, with a word to the user, who gets a second to take it.
+func (c *channel) breakOff(cause error) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		io.WriteString(c.near.Stderr(), "\r\nsekisho: this session must be recorded and its recording cannot go on, so it ends. Tell an administrator.\r\n")
+	}()
+	select {
+	case <-told:
+	case <-time.After(time.Second):
+	}
+	c.end(cause)
 }
 
 // begin lets the user's input through to the target.
@@ -173,7 +188,7 @@ func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
 	for next := range queue {
 		if err == nil {
 			if err = c.tape.wait(next.entry); err != nil {
-				c.end(err)
+				c.breakOff(err)
 			}
 		}
 		if err == nil {

@@ -126,6 +126,8 @@ func TestBrokenRecordingEndsSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var told bytes.Buffer
+	s.Stderr = &told
 	if err := s.Start("cat"); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +137,9 @@ func TestBrokenRecordingEndsSession(t *testing.T) {
 	io.WriteString(in, "lost?")
 	if err := s.Wait(); err == nil {
 		t.Error("the session went on without its recording")
+	}
+	if !strings.Contains(told.String(), "its recording cannot go on") {
+		t.Errorf("the user was told %q", told.String())
 	}
 	waitFor(t, func() bool { return slices.Contains(h.kinds(), sekisho.EventSessionEnded) })
 	if h.tape.end != recording.EndFailed {

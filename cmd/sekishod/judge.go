@@ -19,15 +19,18 @@ func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Add
 func (h *house) judge(ctx context.Context, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
 	now := time.Now()
 	signIn, err := h.store.SignIn(ctx, s.SignIn)
-	if err == nil && !signIn.Live(now) {
-		err = errors.New("it has ended")
+	if errors.Is(err, sekisho.ErrNotFound) || err == nil && !signIn.Live(now) {
+		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
 	}
 	if err != nil {
-		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login", Cause: err}
+		return nil, sekisho.Decision{}, fmt.Errorf("read sign-in: %w", err)
 	}
 	target, err := h.store.Target(ctx, s.Target)
+	if errors.Is(err, sekisho.ErrNotFound) {
+		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: fmt.Sprintf("%s is no target any more.", s.Target)}
+	}
 	if err != nil {
-		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: fmt.Sprintf("%s is no target any more.", s.Target), Cause: err}
+		return nil, sekisho.Decision{}, fmt.Errorf("read target: %w", err)
 	}
 	decision := h.policies.inForce().Evaluate(policy.Request{Action: policy.Connect, Identity: s.Identity, Target: target,
 		Login: s.Login, ClientAddress: client}, now)
@@ -77,6 +80,16 @@ func (h *house) endUnallowed(ctx context.Context) {
 	for _, s := range h.gateway.Sessions() {
 		client, _ := netip.ParseAddr(s.ClientAddress)
 		_, decision, err := h.judge(ctx, &s, client)
+		if ctx.Err() != nil {
+			return // going down: sessions are drained
+		}
+		var refused *sekisho.Refusal
+		if err != nil && !errors.As(err, &refused) {
+			// The database did not answer: what was allowed goes on until it does, a second later.
+			h.log.Error("judge open session", "session", s.ID, "error", err)
+			time.AfterFunc(time.Second, func() { h.recheck.Store(true) })
+			continue
+		}
 		// A session that was passed through cannot be recorded from the middle: it ends, too, when audit is asked for.
 		if err != nil || decision.Effect != sekisho.Allow || decision.Limits.Audit != s.Audit {
 			h.log.Info("session may not go on", "session", s.ID, "policies", decision.Policies, "reason", decision.Reason, "error", err)
