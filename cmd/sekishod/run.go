@@ -46,6 +46,11 @@ func (c *runCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer h.close()
+	lock, err := lockData(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	if err := h.furnish(ctx); err != nil {
 		return err
 	}
@@ -62,6 +67,9 @@ func check(cfg *Config) error {
 		return err
 	}
 	fmt.Printf("configuration and %d policies are good\n", len(set.Policies()))
+	if len(set.Policies()) == 0 {
+		fmt.Printf("without a policy nobody may do anything: put .cedar files into %s\n", cfg.Policies)
+	}
 	return nil
 }
 
