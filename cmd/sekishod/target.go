@@ -16,6 +16,16 @@ type targetCommand struct {
 	Add targetAddCommand `cmd:"" help:"Add a target, or change it, and print a one-time token for its connector."`
 }
 
+func (*targetAddCommand) Help() string {
+	return `Works while sekishod runs and while it does not. The token is printed on standard output, is good for one hour and for one connector. For a target that is there already, logins, labels, class and door change at once; its connector stays, and the token can be thrown away.
+
+Examples:
+
+    sekishod target add --config /etc/sekisho/sekishod.yaml web1 --login deploy --label env:dev
+    sekishod target add --config /etc/sekisho/sekishod.yaml db1 --login postgres --login root --label env:prod --class pii --audited
+`
+}
+
 type targetAddCommand struct {
 	Config  string   `required:"" type:"path" placeholder:"FILE" help:"The configuration file (YAML)."`
 	Name    string   `arg:"" help:"What people type after ssh."`
@@ -28,6 +38,9 @@ type targetAddCommand struct {
 
 // Run writes to the database beside a sekishod that may be running, and prints the token.
 func (c *targetAddCommand) Run(ctx context.Context) error {
+	if err := sekisho.CheckTargetName(c.Name); err != nil {
+		return err
+	}
 	cfg, err := LoadConfig(c.Config)
 	if err != nil {
 		return err
