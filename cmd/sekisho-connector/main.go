@@ -13,12 +13,21 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/sekisho/sekisho"
 )
+
+const examples = `Examples:
+
+    sekisho-connector join --config /etc/sekisho/connector.yaml --token-file -
+    sekisho-connector --config /etc/sekisho/connector.yaml --check
+    sekisho-connector --config /etc/sekisho/connector.yaml
+
+Exits with 1 if something is in the way that may pass, and with 2 if flags or configuration have to be changed first.`
 
 type cli struct {
 	Config  string           `required:"" type:"path" placeholder:"FILE" help:"Configuration file (YAML)."`
@@ -51,7 +60,7 @@ var errUsage = errors.New("usage")
 func start(ctx context.Context, args []string, std stdio) int {
 	var c cli
 	k, err := kong.New(&c, kong.Name("sekisho-connector"), kong.Vars{"version": sekisho.Version},
-		kong.Description("The server side of Sekisho: dials out, so that nothing has to dial in."),
+		kong.Description("The server side of Sekisho: dials out, so that nothing has to dial in.\n\n"+examples),
 		kong.Writers(std.out, std.err), kong.Bind(&c, std), kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(std.err, "sekisho-connector:", err)
@@ -63,7 +72,7 @@ func start(ctx context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	if err := parsed.Run(); err != nil {
-		fmt.Fprintln(std.err, "sekisho-connector:", err)
+		fmt.Fprintln(std.err, "sekisho-connector:", strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
 		if errors.Is(err, errUsage) {
 			return exitUsage
 		}

@@ -54,7 +54,11 @@ func check(ctx context.Context, cfg *Config, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("target %s: %w", t.Name, err)
 		}
-		fmt.Fprintf(out, "Target %s: sshd trusts %d CAs %s\n", t.Name, len(trusts), strings.Join(trusts, " "))
+		line := fmt.Sprintf("Target %s: sshd trusts %d CAs", t.Name, len(trusts))
+		if len(trusts) > 0 {
+			line += ": " + strings.Join(trusts, " ")
+		}
+		fmt.Fprintln(out, line)
 	}
 	switch _, err := loadIdentity(cfg.Data); {
 	case errors.Is(err, fs.ErrNotExist):
