@@ -128,7 +128,7 @@ func (d recordings) Download(ctx context.Context, req *connect.Request[apiv1.Dow
 	file, total, err := d.OpenRecording(ctx, session)
 	if errors.Is(err, sekisho.ErrNotFound) {
 		return as(connect.CodeNotFound, &sekisho.Refusal{
-			Sentence: "There is no recording of that session.", Next: "sekisho recordings lists those there are.", Cause: err,
+			Sentence: "There is no recording of that session.", Next: "sekisho recordings list shows those there are.", Cause: err,
 		})
 	}
 	if err != nil {
