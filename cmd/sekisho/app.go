@@ -81,15 +81,20 @@ func (a *app) main(args []string) int {
 		return 2
 	}
 	a.model = parser.Model
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help": // as many programs have it
+		args = append(args[1:], "--help")
+	case args[0] == "--version":
+		args = []string{"version"}
 	}
 	parsed, err := parser.Parse(args)
 	switch {
 	case exit >= 0: // --help has been printed
 		return exit
 	case err != nil:
-		fmt.Fprintf(a.err, "sekisho: %v\nRun \"sekisho --help\" to see how it is used.\n", err)
+		fmt.Fprintf(a.err, "sekisho: %v\nRun \"%s --help\" to see how it is used.\n", err, mistyped(err))
 		return 2
 	}
 	a.home = grammar.Home
@@ -97,6 +102,20 @@ func (a *app) main(args []string) int {
 		return a.fail(err)
 	}
 	return 0
+}
+
+// mistyped is the command as far as the command line named one.
+func mistyped(err error) string {
+	command := "sekisho"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		for _, p := range parse.Context.Path {
+			if p.Command != nil {
+				command += " " + p.Command.Name
+			}
+		}
+	}
+	return command
 }
 
 // fail tells the person what went wrong, in the words that are meant for them.

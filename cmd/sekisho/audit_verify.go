@@ -73,6 +73,11 @@ const memoryFile = "audit.json"
 // newCheck finds the key: the one given, or the one remembered, or the one that login has learned. Once a log was
 // checked, its server cannot bring in another key by itself.
 func (a *app) newCheck(key string, offline bool) (*check, error) {
+	if key != "" {
+		if _, err := audit.NewVerifier(key); err != nil {
+			return nil, &usageError{"--key: want the log's verifier key, such as sekisho.example.com/audit+1a2b3c4d+AQ..."}
+		}
+	}
 	open := a.signedIn
 	if offline {
 		open = a.client

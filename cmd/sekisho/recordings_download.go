@@ -73,7 +73,7 @@ func (a *app) output(path string, write func(io.Writer) error) error {
 	defer os.Remove(f.Name())
 	err = write(f)
 	var cut partly
-	if err == nil || errors.As(err, &cut) {
+	if at, serr := f.Seek(0, io.SeekCurrent); err == nil || errors.As(err, &cut) && serr == nil && at > 0 {
 		err = errors.Join(err, f.Sync(), os.Rename(f.Name(), path))
 	}
 	return errors.Join(err, f.Close())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/recording"
 )
 
@@ -45,9 +46,10 @@ func (cmd *recordingsPlayCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	s := r.Header().Session
-	fmt.Fprintf(a.err, "%s as %s on %s, %s; Ctrl-C stops.\n",
-		plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
+	if s := r.Header().Session; s.Target != "" { // nothing, if the recording is cut before it says so
+		fmt.Fprintf(a.err, "%s as %s on %s, %s; Ctrl-C stops.\n",
+			plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
+	}
 	err = cmd.play(a, r)
 	if f, ok := a.out.(*os.File); ok && isatty.IsTerminal(f.Fd()) { // leave it as it was found
 		fmt.Fprint(a.out, recording.ScreenReset+"\r\n")
@@ -63,8 +65,15 @@ func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
 	var screens [2]recording.Screen // output, standard error
 	var buf []byte
 	last := time.Duration(0)
+	met := cmd.Channel == nil
 	for {
 		e, err := r.Next()
+		if errors.Is(err, io.EOF) && !met {
+			return &sekisho.Refusal{
+				Sentence: fmt.Sprintf("The recording has no channel %d.", *cmd.Channel),
+				Next:     "sekisho recordings export --format json shows those it has.",
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -74,6 +83,7 @@ func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
 		if cmd.Channel == nil || e.Channel != *cmd.Channel {
 			continue
 		}
+		met = true
 		screen := &screens[0]
 		switch e.Kind {
 		case recording.Output:
