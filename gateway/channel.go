@@ -57,12 +57,12 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	errs := make(chan error, 6)
 	report := func(err error) {
 		if broken(err) {
-			c.breakOff(err)
+			c.end(err)
 		}
 		errs <- err
 	}
-	down.Go(func() { report(c.deliver(c.near, c.far, recording.Output)) })
-	down.Go(func() { report(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr)) })
+	down.Go(func() { report(c.warn(c.deliver(c.near, c.far, recording.Output))) })
+	down.Go(func() { report(c.warn(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr))) })
 	all.Go(func() {
 		<-c.started // sshd forgets an end of input that comes before there is a program to tell
 		err := pump(c.far, c.near, &c.bytesIn)
@@ -94,8 +94,11 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	return errors.Join(err, c.noteClosed(ctx))
 }
 
-// breakOff ends the session because its recording cannot go on, with a word to the user, who gets a second to take it.
-func (c *channel) breakOff(cause error) {
+// warn gives the user a word, and a second to take it, where the session ends because its recording cannot go on.
+func (c *channel) warn(cause error) error {
+	if !broken(cause) {
+		return cause
+	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
@@ -104,8 +107,10 @@ func (c *channel) breakOff(cause error) {
 	select {
 	case <-told:
 	case <-time.After(time.Second):
+		c.end(cause)
+		<-told
 	}
-	c.end(cause)
+	return cause
 }
 
 // begin lets the user's input through to the target.
@@ -188,7 +193,7 @@ func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
 	for next := range queue {
 		if err == nil {
 			if err = c.tape.wait(next.entry); err != nil {
-				c.breakOff(err)
+				c.relay.far.conn.Close() // nothing more to take
 			}
 		}
 		if err == nil {
