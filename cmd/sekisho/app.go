@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -93,6 +95,8 @@ func (a *app) main(args []string) int {
 	switch {
 	case exit >= 0: // --help has been printed
 		return exit
+	case unread(err):
+		return 1
 	case err != nil:
 		fmt.Fprintf(a.err, "sekisho: %v\nRun \"%s --help\" to see how it is used.\n", err, mistyped(err))
 		return 2
@@ -102,6 +106,12 @@ func (a *app) main(args []string) int {
 		return a.fail(err)
 	}
 	return 0
+}
+
+// unread says that whoever read what is printed, such as head, has enough: nothing to complain about.
+func unread(err error) bool {
+	var file *fs.PathError
+	return errors.As(err, &file) && errors.Is(file, syscall.EPIPE)
 }
 
 // mistyped is the command as far as the command line named one.
@@ -123,6 +133,7 @@ func (a *app) fail(err error) int {
 	var usage *usageError
 	var refusal *sekisho.Refusal
 	switch {
+	case unread(err):
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.err, "sekisho: %v\n", usage)
 		return 2
