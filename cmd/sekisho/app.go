@@ -141,6 +141,7 @@ func (a *app) fail(err error) int {
 		fmt.Fprintf(a.err, "sekisho: %s\n", plain(sekisho.Say(refusal)))
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(a.err, "sekisho: interrupted")
+		return 130 // as shells say of SIGINT
 	default:
 		fmt.Fprintf(a.err, "sekisho: %v\n", err)
 	}

@@ -213,6 +213,9 @@ func bad(err error) error {
 	switch {
 	case errors.As(err, &wrong):
 		return &sekisho.Refusal{Sentence: fmt.Sprintf("Wrong key: %v.", wrong), Next: "Give --key one of those.", Cause: err}
+	case errors.Is(err, recording.ErrCut) && strings.Contains(what, "inside its header"):
+		return &sekisho.Refusal{Sentence: "This is no recording, or only the first bytes of one.",
+			Next: "Fetch it again with sekisho recordings download.", Cause: err}
 	case errors.Is(err, recording.ErrCut):
 		return &sekisho.Refusal{
 			Sentence: fmt.Sprintf("The recording is cut: %s. What comes before is in order.", what),

@@ -19,7 +19,7 @@ func (h *house) write() error {
 	for name, p := range h.People {
 		p.Password = name + "-demo"
 		p.Home = filepath.Join(h.Dir, "people", name)
-		p.SSHConfig = filepath.Join(p.Home, "ssh_config")
+		p.SSHConfig = filepath.Join(h.Dir, "people", name+".ssh_config")
 		p.Browser = filepath.Join(h.Dir, "people", "browser-"+name)
 		if err := os.MkdirAll(p.Home, 0o700); err != nil {
 			return err
