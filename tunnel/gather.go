@@ -19,6 +19,7 @@ const gathered = bigBuffer + 4<<10
 
 var gathers = sync.Pool{New: func() any { b := make([]byte, 0, gathered); return &b }}
 
+// gathering is for the connector, whose side carries downloads; on the gateway's side it gained nothing measurable.
 func gathering(c net.Conn) net.Conn {
 	if t, ok := c.(*net.TCPConn); ok {
 		return &gather{TCPConn: t}
@@ -62,17 +63,4 @@ func (g *gather) flush() error {
 	_, err := g.TCPConn.Write(*g.held)
 	*g.held = (*g.held)[:0]
 	return err
-}
-
-// Gather wraps the listener below the gateway's TLS, so that large writes on links leave together on this side too.
-func Gather(l net.Listener) net.Listener { return gatherer{l} }
-
-type gatherer struct{ net.Listener }
-
-func (g gatherer) Accept() (net.Conn, error) {
-	c, err := g.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return gathering(c), nil
 }

@@ -96,7 +96,7 @@ func (h *house) serve(ctx context.Context) error {
 	}
 	failed := make(chan error, 2)
 	var work sync.WaitGroup
-	work.Go(func() { failed <- server.ServeTLS(tunnel.Gather(https), "", "") })
+	work.Go(func() { failed <- server.ServeTLS(https, "", "") })
 	var port net.Listener
 	if h.cfg.SSHListen != "" {
 		if port, err = net.Listen("tcp", h.cfg.SSHListen); err != nil {
