@@ -393,7 +393,7 @@ func (liar) Marshal() []byte { return []byte("nonsense") }
 // OpenSSH's own reader must see what we meant.
 func TestKeygenReads(t *testing.T) {
 	if _, err := exec.LookPath("ssh-keygen"); err != nil {
-		t.Skip("no ssh-keygen")
+		t.Fatal("no ssh-keygen here: run dev/prepare.sh")
 	}
 	a, _ := newAuthority(t)
 	req := alice(t)

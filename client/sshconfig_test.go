@@ -37,7 +37,7 @@ func TestSSHConfigAtHome(t *testing.T) {
 // ssh itself says how it reads a folder with a space and a percent sign.
 func TestSSHConfigQuotes(t *testing.T) {
 	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("no ssh here")
+		t.Fatal("no ssh here: run dev/prepare.sh")
 	}
 	dir := filepath.Join(t.TempDir(), "my 100% home")
 	block, err := mustHome(t, dir).SSHConfig("/opt/my tools/sekisho", []string{"web1"})

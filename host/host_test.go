@@ -69,7 +69,7 @@ func read(t *testing.T, path string) string {
 func newSite(t *testing.T, extra string) *site {
 	t.Helper()
 	if _, err := os.Stat(sshd); err != nil {
-		t.Skip("no sshd here")
+		t.Fatal("no sshd here: run dev/prepare.sh")
 	}
 	if os.Getuid() == 0 { // sshd insists on it, and its service makes it
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
