@@ -127,15 +127,25 @@ func (g *Gateway) leave(s *session) {
 	g.work.Done()
 }
 
-// Sessions lists the live sessions.
-func (g *Gateway) Sessions() []sekisho.Session {
+// decided makes what was decided of a session part of what others see of it.
+func (g *Gateway) decided(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	list := make([]sekisho.Session, 0, len(g.sessions))
+	s.Audit, s.judged = s.decision.Limits.Audit, true
+}
+
+// Sessions lists the live sessions that were decided, and says how many are still being decided.
+func (g *Gateway) Sessions() (live []sekisho.Session, deciding int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, s := range g.sessions {
-		list = append(list, s.Session)
+		if s.judged {
+			live = append(live, s.Session)
+		} else {
+			deciding++
+		}
 	}
-	return list
+	return live, deciding
 }
 
 // End ends the live sessions that match and says how many they were.

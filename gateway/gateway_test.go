@@ -327,7 +327,7 @@ func TestShutdownEndsSessions(t *testing.T) {
 	if err := s.Wait(); err == nil {
 		t.Error("the program ended well")
 	}
-	waitFor(t, func() bool { return len(h.gateway.Sessions()) == 0 })
+	waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live)+deciding == 0 })
 	if h.tape.end != recording.EndStopped {
 		t.Errorf("recording ended as %q", h.tape.end)
 	}
@@ -462,5 +462,25 @@ func TestBadGreetings(t *testing.T) {
 		if _, err := io.Copy(io.Discard, conn); errors.As(err, &slow) && slow.Timeout() {
 			t.Errorf("%s: the door stays open", name)
 		}
+	}
+}
+
+// A session that is still being decided is not shown as one that nobody asked to record.
+func TestSessionsAreSeenDecided(t *testing.T) {
+	h := newHouse(t)
+	h.deciding = make(chan struct{})
+	opened := make(chan error, 1)
+	go func() {
+		_, _, err := h.stream("ok")
+		opened <- err
+	}()
+	waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live) == 0 && deciding == 1 })
+	close(h.deciding)
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	live, deciding := h.gateway.Sessions()
+	if len(live) != 1 || deciding != 0 || live[0].Audit != sekisho.AuditStrict {
+		t.Errorf("%d decided, %d not: %+v", len(live), deciding, live)
 	}
 }

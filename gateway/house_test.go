@@ -41,6 +41,7 @@ type house struct {
 	mu                          sync.Mutex
 	events                      []*sekisho.Event
 	noteErr, recordErr, callErr error
+	deciding                    chan struct{}                          // when set, Decide waits for it
 	program                     func(ssh.Channel, <-chan *ssh.Request) // what the target runs
 }
 
@@ -106,6 +107,9 @@ func newHouse(t *testing.T) *house {
 			return &pass, nil
 		},
 		Decide: func(_ context.Context, p *sekisho.Pass, _ netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
+			if h.deciding != nil {
+				<-h.deciding
+			}
 			return &sekisho.Target{Name: p.Target, Logins: []string{p.Login}}, h.decision, nil
 		},
 		Note: h.note,

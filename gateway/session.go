@@ -27,6 +27,7 @@ type session struct {
 
 	target   *sekisho.Target  // decide
 	decision sekisho.Decision // decide
+	judged   bool             // decide, under the gateway's lock
 	tape     *tape            // record; nil when nothing is recorded
 	signer   ssh.Signer       // certify
 	far      net.Conn         // reach
@@ -88,7 +89,7 @@ func (s *session) decide(ctx context.Context) (err error) {
 	if s.decision.Effect != sekisho.Allow {
 		return &sekisho.Refusal{Sentence: s.decision.Reason, Next: s.decision.Next}
 	}
-	s.Audit = s.decision.Limits.Audit
+	s.gateway.decided(s)
 	return nil
 }
 

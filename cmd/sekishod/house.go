@@ -43,6 +43,7 @@ type house struct {
 	desk     *login.Desk
 	passes   *login.Verifier
 	registry *tunnel.Registry
+	hosts    *hostSigner
 	gateway  *gateway.Gateway
 	control  http.Handler
 	recheck  atomic.Bool // open sessions are to be judged again
@@ -181,7 +182,7 @@ func (h *house) openDoors() (err error) {
 	if err != nil {
 		return err
 	}
-	hosts := &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
+	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
 	h.gateway, err = gateway.New(gateway.Config{
 		Name:       gatewayName,
 		Identify:   h.identify,
@@ -191,7 +192,7 @@ func (h *house) openDoors() (err error) {
 		Record:     h.recorder.record,
 		Certify:    h.certify,
 		Reach:      h.registry.Dial,
-		HostSigner: hosts.signer,
+		HostSigner: h.hosts.signer,
 		UserCA:     h.ca.UserCA(), HostCA: h.ca.HostCA(),
 		Now: time.Now, Log: h.log,
 	})

@@ -77,7 +77,11 @@ func (h *house) watchSessions(ctx context.Context) {
 
 func (h *house) endUnallowed(ctx context.Context) {
 	ended := map[string]bool{}
-	for _, s := range h.gateway.Sessions() {
+	live, deciding := h.gateway.Sessions()
+	if deciding > 0 {
+		h.recheck.Store(true) // by which policies those were decided is not known yet
+	}
+	for _, s := range live {
 		client, _ := netip.ParseAddr(s.ClientAddress)
 		_, decision, err := h.judge(ctx, &s, client)
 		if ctx.Err() != nil {

@@ -125,7 +125,8 @@ func (h *house) serve(ctx context.Context) error {
 
 // drain ends the house: no new sessions, time for the open ones, then the links.
 func (h *house) drain(server *http.Server) {
-	h.log.Info("draining", "sessions", len(h.gateway.Sessions()))
+	live, _ := h.gateway.Sessions()
+	h.log.Info("draining", "sessions", len(live))
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	h.gateway.Shutdown(ctx)
@@ -170,7 +171,6 @@ func (h *house) tls() (*tls.Config, error) {
 
 // serveSSH takes connections at the SSH port.
 func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
-	host := &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
 	places := make(chan struct{}, maxPort)
 	for {
 		conn, err := accept(l, h.log)
@@ -185,7 +185,7 @@ func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
 		}
 		go func() {
 			defer func() { <-places }()
-			signer, err := host.signer(ctx, h.url.Hostname())
+			signer, err := h.hosts.signer(ctx, h.url.Hostname())
 			if err != nil {
 				h.log.Error("host certificate of the SSH port", "error", err)
 				conn.Close()
