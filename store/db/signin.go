@@ -73,9 +73,9 @@ func (d *DB) EndSignIn(ctx context.Context, id string, at time.Time) (bool, erro
 }
 
 func signIn(ended sql.NullInt64, hash, body []byte) (*sekisho.SignIn, error) {
-	s := &sekisho.SignIn{}
-	if err := json.Unmarshal(body, s); err != nil {
-		return nil, fmt.Errorf("decode sign-in: %w", err)
+	s, err := decode[sekisho.SignIn](body)
+	if err != nil {
+		return nil, err
 	}
 	s.Ended, s.TokenHash = timeOf(ended), hash
 	return s, nil
