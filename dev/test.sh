@@ -8,6 +8,7 @@ dev/prepare.sh test
 rooms=$(go list ./... | grep -v /e2e)
 if command -v "${CC:-gcc}" >/dev/null 2>&1; then
 	CGO_ENABLED=1 go test -race -timeout 10m $rooms
+	go test -timeout 5m ./recording # allocations, and every bit of a file: not under the race detector
 else
 	echo "no C compiler: without the race detector" >&2
 	go test -timeout 10m $rooms
