@@ -23,13 +23,56 @@ const (
 	AuditStrict AuditMode = "strict"
 )
 
-// Limits are what an allowed session may do.
+// Limits are what an allowed session may do. Where several permits allow it, what they give adds up, and of what
+// they watch (Audit, Nested, Longest, Idle, Fresh) the strictest holds.
 type Limits struct {
 	Audit AuditMode `json:"audit,omitempty"`
 	// TTL is how long the certificate is valid.
 	TTL time.Duration `json:"ttl"`
-	// PTY says whether a terminal may be asked for.
-	PTY bool `json:"pty"`
+	// PTY, Shell and Exec say whether a terminal may be asked for, a login shell or a command be started.
+	PTY   bool `json:"pty"`
+	Shell bool `json:"shell"`
+	Exec  bool `json:"exec"`
+	// Subsystems are those that may be started, by name; "*" is any.
+	Subsystems []string `json:"subsystems,omitempty"`
+	// Env are the environment variables that may be set: names, "*" at the end standing for any ending.
+	Env []string `json:"env,omitempty"`
+	// Agent and X11 say whether the user's agent or display may be forwarded to the target.
+	Agent bool `json:"agent,omitempty"`
+	X11   bool `json:"x11,omitempty"`
+	// Forward is where the user may reach through the target (ssh -L, -D, -W), Listen where the target may listen for
+	// the user (ssh -R).
+	Forward []Destination `json:"forward,omitempty"`
+	Listen  []Destination `json:"listen,omitempty"`
+	// Nested says what becomes of SSH inside a forward.
+	Nested NestedMode `json:"nested,omitempty"`
+	// Files are what SFTP may do; an operation is allowed if one of them allows it.
+	Files []FileLimit `json:"files,omitempty"`
+	// Longest is how long a session may last, Idle how long it may be silent; 0 is without end.
+	Longest time.Duration `json:"longest,omitempty"`
+	Idle    time.Duration `json:"idle,omitempty"`
+	// Fresh is how long ago the person may have proved themselves when a session starts; 0 is any time.
+	Fresh time.Duration `json:"fresh,omitempty"`
+}
+
+// NestedMode says what becomes of SSH inside a forward.
+type NestedMode string
+
+const (
+	// NestedRefuse closes the forward.
+	NestedRefuse NestedMode = ""
+	// NestedRecord ends the inner SSH at the gateway, as a session of its own with a decision of its own.
+	NestedRecord NestedMode = "record"
+)
+
+// FileLimit is what SFTP may do. The zero FileLimit allows everything.
+type FileLimit struct {
+	// Paths are absolute; what is in them or below may be touched. Empty: everything.
+	Paths []string `json:"paths,omitempty"`
+	// ReadOnly allows nothing that changes a file, a folder or an attribute.
+	ReadOnly bool `json:"read_only,omitempty"`
+	// NoRemove allows neither removing nor renaming, nor cutting a file short that is there.
+	NoRemove bool `json:"no_remove,omitempty"`
 }
 
 // Decision is what the policies make of one question.

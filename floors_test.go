@@ -13,6 +13,7 @@ var floors = map[string]int{
 	"":          0,
 	"policy":    1,
 	"recording": 1,
+	"transfer":  1,
 	"login":     2,
 	"ca":        2,
 	"approval":  2,
@@ -36,6 +37,9 @@ var forbidden = map[string]map[string]string{
 	"policy": {
 		"net": "decisions are pure", "os": "decisions are pure", "database/sql": "decisions are pure",
 		"log/slog": "decisions are pure", "net/http": "decisions are pure",
+	},
+	"transfer": {
+		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
 	},
 	"recording": {
 		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "database/sql": "bytes in, bytes out",

@@ -31,7 +31,22 @@ type Session struct {
 	ClientAddress string    `json:"client_address"`
 	Gateway       string    `json:"gateway"`
 	Started       time.Time `json:"started"`
+	// Way is how it came in.
+	Way Way `json:"way,omitempty"`
+	// Parent is the ID of the session or visit that it came through, empty for one that came straight to a door.
+	Parent string `json:"parent,omitempty"`
 }
+
+// Way is how a session came in.
+type Way string
+
+const (
+	WayStream      Way = "stream"      // the client's HTTPS stream, with a target-scoped token
+	WayPort        Way = "port"        // the SSH port, ssh login%target@gateway
+	WayJump        Way = "jump"        // ssh -J gateway target, inside a connection to the SSH port
+	WayForward     Way = "forward"     // SSH inside a forward of another session
+	WayTransparent Way = "transparent" // packets redirected to the gateway
+)
 
 // Recording is what the house keeps in the clear about a session's sealed file.
 type Recording struct {

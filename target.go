@@ -18,6 +18,9 @@ type Target struct {
 	Logins []string `json:"logins"`
 	// Audited targets trust only the gateway CA, so that nobody reaches them except through the audit door.
 	Audited bool `json:"audited"`
+	// Addresses are the IP addresses and CIDR ranges that mean this target where somebody comes by address. The
+	// narrowest range that holds an address decides.
+	Addresses []string `json:"addresses,omitempty"`
 	// Connector is the ID of the connector that reaches the target, empty until one has joined.
 	Connector string `json:"connector,omitempty"`
 	// HostKey is the target's host key as an authorized_keys line, learned from its connector.

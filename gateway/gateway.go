@@ -49,13 +49,46 @@ type Config struct {
 	// Reach opens a connection to the target's sshd through its connector's link.
 	Reach func(ctx context.Context, target string) (net.Conn, error)
 
-	// HostSigner gives the gateway's host key with a certificate for the name the user asked for.
-	HostSigner func(ctx context.Context, host string) (ssh.Signer, error)
+	// Find names the target that a host name, as typed, or an IP address means; sekisho.ErrNotFound where there is none.
+	Find func(ctx context.Context, host string) (target string, err error)
+	// Reachable lists what somebody may reach, for those who come to the SSH port without saying where to.
+	Reachable func(ctx context.Context, pass *sekisho.Pass, client netip.Addr) ([]Place, error)
+	// Prove asks a person to prove themselves in a browser, for one connection.
+	Prove func(context.Context, Question) (*Challenge, error)
+
+	// HostSigner gives the gateway's host key with a certificate for the names that the user may have asked for.
+	HostSigner func(ctx context.Context, names ...string) (ssh.Signer, error)
 	// UserCA signs the certificates that users show, HostCA those that targets show.
 	UserCA, HostCA ssh.PublicKey
 
 	Now func() time.Time
 	Log *slog.Logger
+}
+
+// Place is a target that somebody may reach, with the logins they may use there.
+type Place struct {
+	Target string
+	Logins []string
+	Linked bool // a link to it is up
+}
+
+// Question is what a person is asked to prove themselves for.
+type Question struct {
+	// Certificate was shown and proved; it names a sign-in that has ended or is not fresh enough. nil: the person has none.
+	Certificate *ssh.Certificate
+	// Why is "ended", "stale" or "no certificate".
+	Why string
+	// Fresh is how long ago the person may have proved themselves; 0 is any time.
+	Fresh                        time.Duration
+	Login, Target, ClientAddress string
+}
+
+// Challenge is what the person is told, and the wait for them.
+type Challenge struct {
+	// Sentence says what to do, in one sentence; Link is where; Code is shown on the page as well, to be compared.
+	Sentence, Link, Code string
+	// Wait returns once the person has proved themselves, or with a refusal.
+	Wait func(context.Context) (*sekisho.Pass, error)
 }
 
 // Tape is the recording of one session while it is being written.
@@ -95,7 +128,8 @@ type Gateway struct {
 func New(cfg Config) (*Gateway, error) {
 	switch {
 	case cfg.Identify == nil, cfg.Recall == nil, cfg.Decide == nil, cfg.Note == nil, cfg.Record == nil,
-		cfg.Certify == nil, cfg.Reach == nil, cfg.HostSigner == nil:
+		cfg.Certify == nil, cfg.Reach == nil, cfg.HostSigner == nil, cfg.Find == nil, cfg.Reachable == nil,
+		cfg.Prove == nil:
 		return nil, errors.New("gateway: a port is missing")
 	case cfg.UserCA == nil, cfg.HostCA == nil:
 		return nil, errors.New("gateway: a CA key is missing")

@@ -85,7 +85,8 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t, userCA: newKey(t), gatewayCA: newKey(t), hostCA: newKey(t), tape: &memoryTape{}, program: program}
 	h.signs = h.userCA
 	h.decision = sekisho.Decision{Effect: sekisho.Allow, Policies: []string{"p"},
-		Limits: sekisho.Limits{Audit: sekisho.AuditStrict, TTL: time.Minute, PTY: true}}
+		Limits: sekisho.Limits{Audit: sekisho.AuditStrict, TTL: time.Minute, PTY: true, Shell: true, Exec: true,
+			Subsystems: []string{"*"}, Env: []string{"LANG", "LC_*"}, Files: []sekisho.FileLimit{{}}}}
 	h.pass = sekisho.Pass{ID: "tok_1", SignIn: "sin_1", Identity: sekisho.Identity{Subject: "mei@example.com"}, Target: "db1", Login: "root", Host: "db1"}
 	key := newKey(t)
 	h.hostKey = certSigner(t, certify(t, h.hostCA, key.PublicKey(), ssh.HostCert, []string{"db1"}), key)
@@ -125,8 +126,13 @@ func newHouse(t *testing.T) *house {
 		Reach: func(ctx context.Context, target string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", h.target.Addr().String())
 		},
-		HostSigner: func(context.Context, string) (ssh.Signer, error) { return h.hostKey, nil },
-		UserCA:     h.userCA.PublicKey(), HostCA: h.hostCA.PublicKey(),
+		HostSigner: func(context.Context, ...string) (ssh.Signer, error) { return h.hostKey, nil },
+		Find:       func(context.Context, string) (string, error) { return "", sekisho.ErrNotFound },
+		Reachable:  func(context.Context, *sekisho.Pass, netip.Addr) ([]gateway.Place, error) { return nil, nil },
+		Prove: func(context.Context, gateway.Question) (*gateway.Challenge, error) {
+			return nil, &sekisho.Refusal{Sentence: "Nobody can be asked."}
+		},
+		UserCA: h.userCA.PublicKey(), HostCA: h.hostCA.PublicKey(),
 	})
 	if err != nil {
 		t.Fatal(err)

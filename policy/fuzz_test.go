@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func FuzzEvaluate(f *testing.F) {
 				t.Errorf("limits %+v", d.Limits)
 			}
 		case sekisho.Deny:
-			if d.Reason == "" || d.Next == "" || d.Limits != (sekisho.Limits{}) || len(d.Reason)+len(d.Next) > 4000 {
+			if d.Reason == "" || d.Next == "" || !reflect.DeepEqual(d.Limits, sekisho.Limits{}) || len(d.Reason)+len(d.Next) > 4000 {
 				t.Errorf("denied with %+v", d)
 			}
 		default:

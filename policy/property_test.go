@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func TestNothingIsAllowedWithoutPolicy(t *testing.T) {
 		r.Action = pick(w, policy.Connect, policy.ReadAudit, policy.ReadRecordings, policy.ManageTargets)
 		forbids := load(t, w.policies(5, "forbid"))
 		for _, set := range []*policy.Set{empty, forbids} {
-			if d := set.Evaluate(r, now); d.Effect != sekisho.Deny || d.Reason == "" || d.Next == "" || d.Limits != (sekisho.Limits{}) {
+			if d := set.Evaluate(r, now); d.Effect != sekisho.Deny || d.Reason == "" || d.Next == "" || !reflect.DeepEqual(d.Limits, sekisho.Limits{}) {
 				t.Fatalf("%+v for %+v", d, r)
 			}
 		}

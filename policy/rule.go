@@ -53,7 +53,8 @@ func (r *rule) annotate() []annotationError {
 		wrong = append(wrong, annotationError{key, fmt.Sprintf(format, args...)})
 	}
 	if r.permit {
-		r.limits = sekisho.Limits{TTL: defaultTTL, PTY: true}
+		r.limits = sekisho.Limits{TTL: defaultTTL, PTY: true, Shell: true, Exec: true, Subsystems: []string{"*"},
+			Env: []string{"LANG", "LC_*", "COLORTERM"}, Files: []sekisho.FileLimit{{}}}
 	}
 	id, named := r.annotations["id"]
 	switch {
@@ -118,6 +119,8 @@ func merge(permits []*rule) sekisho.Limits {
 		}
 		all.TTL = max(all.TTL, r.limits.TTL)
 		all.PTY = all.PTY || r.limits.PTY
+		all.Shell, all.Exec = all.Shell || r.limits.Shell, all.Exec || r.limits.Exec
+		all.Subsystems, all.Env, all.Files = r.limits.Subsystems, r.limits.Env, r.limits.Files
 	}
 	return all
 }

@@ -33,13 +33,15 @@ const (
 	ExitSignal   Kind = 42 // Exit
 	ChannelClose Kind = 43 // nothing
 	Note         Kind = 44 // text by the gateway, such as a request that it refused
+	File         Kind = 45 // JSON of a transfer.Operation
+	Forward      Kind = 46 // JSON of a forward: what was opened, or how it ended
 )
 
 var kindNames = map[Kind]string{
 	Output: "output", Stderr: "stderr", Input: "input",
 	ChannelOpen: "channel-open", PTYRequest: "pty", Env: "env", Shell: "shell", Exec: "exec", Subsystem: "subsystem",
 	Resize: "resize", Signal: "signal", EOF: "eof", ExitStatus: "exit-status", ExitSignal: "exit-signal",
-	ChannelClose: "channel-close", Note: "note",
+	ChannelClose: "channel-close", Note: "note", File: "file", Forward: "forward",
 }
 
 func (k Kind) String() string {
@@ -53,7 +55,7 @@ func (k Kind) String() string {
 func (k Kind) stream() bool { return k == Output || k == Stderr || k == Input }
 
 func (k Kind) known() bool {
-	return k == kindSession || k == kindEnd || k >= Output && k <= Input || k >= ChannelOpen && k <= Note
+	return k == kindSession || k == kindEnd || k >= Output && k <= Input || k >= ChannelOpen && k <= Forward
 }
 
 // entryHeader is the size of kind, time, channel and length before the data.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/store/blob"
 	"github.com/sekisho/sekisho/tunnel"
 )
@@ -45,6 +47,25 @@ func (h *house) recall(ctx context.Context, certificate *ssh.Certificate) (*seki
 		return nil, &sekisho.Refusal{Sentence: "The sign-in behind this certificate has ended.", Next: "Run sekisho login.", Cause: err}
 	}
 	return &sekisho.Pass{ID: id.Request, SignIn: signIn.ID, Identity: signIn.Identity, Thumbprint: signIn.Thumbprint}, nil
+}
+
+// find fills the gateway's Find port.
+func (h *house) find(ctx context.Context, host string) (string, error) {
+	target, err := h.store.Target(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	return target.Name, nil
+}
+
+// reachable fills the gateway's Reachable port.
+func (h *house) reachable(context.Context, *sekisho.Pass, netip.Addr) ([]gateway.Place, error) {
+	return nil, nil
+}
+
+// prove fills the gateway's Prove port.
+func (h *house) prove(context.Context, gateway.Question) (*gateway.Challenge, error) {
+	return nil, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
 }
 
 // certify fills the gateway's Certify port.
@@ -101,7 +122,7 @@ type hostSigner struct {
 	now   func() time.Time
 
 	mu    sync.Mutex
-	names map[string]hostCertificate
+	names map[string]hostCertificate // by all names, joined
 }
 
 type hostCertificate struct {
@@ -109,15 +130,16 @@ type hostCertificate struct {
 	until  time.Time
 }
 
-// signer fills the gateway's HostSigner port. Names come out of verified passes only.
-func (s *hostSigner) signer(ctx context.Context, name string) (ssh.Signer, error) {
+// signer fills the gateway's HostSigner port. Names come out of verified passes, the configuration and targets only.
+func (s *hostSigner) signer(ctx context.Context, names ...string) (ssh.Signer, error) {
+	name := strings.Join(names, " ")
 	s.mu.Lock()
 	known, ok := s.names[name]
 	s.mu.Unlock()
 	if ok && s.now().Before(known.until) {
 		return known.signer, nil
 	}
-	certificate, err := s.issue(ctx, ca.HostRequest{Names: []string{name}, Key: s.key.PublicKey(), TTL: hostTTL, Actor: "gateway:" + gatewayName})
+	certificate, err := s.issue(ctx, ca.HostRequest{Names: names, Key: s.key.PublicKey(), TTL: hostTTL, Actor: "gateway:" + gatewayName})
 	if err != nil {
 		return nil, err
 	}

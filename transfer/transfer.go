@@ -1,0 +1,69 @@
+// Package transfer follows files on their way: SFTP, scp and rsync are read in passing, and every operation is told
+// with path, size, result, duration and hash.
+//
+// A Watcher stands in the middle of one conversation. Bytes from the user and from the target are handed to it as they
+// come, in pieces of any size; it passes them on, and tells each Operation before the answer that completes it is
+// delivered. SFTP is held to its protocol and to limits: what is not SFTP ends the conversation, and what the limits
+// refuse never reaches the target, while the user is answered as the target would. scp and rsync are only watched.
+//
+// The package is pure: bytes and the time go in, bytes and operations come out. It never keeps contents of files, and
+// holds at most maxHeld bytes of a conversation.
+package transfer
+
+import (
+	"errors"
+	"time"
+)
+
+// Protocols of an Operation.
+const (
+	SFTP  = "sftp"
+	SCP   = "scp"
+	Rsync = "rsync"
+)
+
+// Operation is one thing that was done, or refused, to a file.
+type Operation struct {
+	Protocol string `json:"protocol"`
+	// Name says what: "download" or "upload" of a file moved in one piece; "read", "write" (of parts), "open" (opened
+	// and closed without either), "list", "rename", "remove", "mkdir", "rmdir", "link", "symlink", "setstat", "copy", or
+	// the name of a protocol extension that changes something.
+	Name string `json:"operation"`
+	// Path is absolute where the wire says so; To is the second path of a rename, link, symlink or copy.
+	Path string `json:"path"`
+	To   string `json:"to,omitempty"`
+	// Bytes that were moved.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Result is "ok", "refused" by limits, "unfinished" where the conversation ended first, or the target's error.
+	Result string `json:"result"`
+	// Started is since the session's start, Took until the answer.
+	Started time.Duration `json:"-"`
+	Took    time.Duration `json:"took"`
+	// SHA256 is the hex hash of a file that was moved in one piece, from its first byte to its end.
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// Outlet is where a Watcher puts what comes out.
+type Outlet struct {
+	// Target writes to the target.
+	Target func(p []byte) error
+	// User writes to the user. told says that what p is has been told by Tell, so that its bytes need no keeping.
+	User func(p []byte, told bool) error
+	// Tell takes an operation; the answer that completes it is delivered after Tell has returned.
+	Tell func(Operation) error
+	// Clock is the time since the session's start.
+	Clock func() time.Duration
+}
+
+// Watcher follows one conversation. FromUser and FromTarget may run beside each other.
+type Watcher interface {
+	// FromUser takes what the user sent. p may be changed and is not kept.
+	FromUser(p []byte) error
+	// FromTarget takes what the target sent. p may be changed and is not kept.
+	FromTarget(p []byte) error
+	// Close tells what was under way.
+	Close() error
+}
+
+// ErrProtocol is in errors about what is not the protocol that it should be.
+var ErrProtocol = errors.New("not the protocol")
