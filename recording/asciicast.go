@@ -69,7 +69,7 @@ type cast struct {
 }
 
 func (c *cast) entry(e Entry) error {
-	if c.channel == AnyChannel && e.Kind != Note && e.Kind != ChannelOpen && e.Kind != ChannelClose {
+	if c.channel == AnyChannel && e.Kind < Note && e.Kind != ChannelOpen && e.Kind != ChannelClose {
 		c.channel = e.Channel
 	}
 	if e.Channel != c.channel {

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -41,11 +42,58 @@ func describe(e Entry) (string, error) {
 		return printable(strings.TrimSpace(words + " " + x.Message)), err
 	case ChannelOpen, Exec, Subsystem, Signal, Note:
 		return printable(string(e.Data)), nil
+	case File:
+		return describeFile(e.Data)
+	case Forward:
+		return describeForward(e.Data)
 	}
 	if e.Kind.stream() {
 		return fmt.Sprintf("%d bytes", len(e.Data)), nil
 	}
 	return "", nil
+}
+
+func describeFile(data []byte) (string, error) {
+	var f struct {
+		Protocol, Operation, Path, To, Result, SHA256 string
+		Bytes                                         int64
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return "", fmt.Errorf("decode file: %w", err)
+	}
+	words := printable(f.Protocol) + " " + printable(f.Operation) + " " + printable(f.Path)
+	if f.To != "" {
+		words += " to " + printable(f.To)
+	}
+	if f.Bytes > 0 {
+		words += fmt.Sprintf(", %d bytes", f.Bytes)
+	}
+	if f.SHA256 != "" {
+		words += ", sha256 " + printable(f.SHA256)
+	}
+	return words + ": " + printable(f.Result), nil
+}
+
+func describeForward(data []byte) (string, error) {
+	var f struct {
+		Type, Destination, Origin, Why string
+		BytesIn                        *int64 `json:"bytes_in"`
+		BytesOut                       *int64 `json:"bytes_out"`
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return "", fmt.Errorf("decode forward: %w", err)
+	}
+	words := strings.TrimSpace(printable(f.Type) + " " + printable(f.Destination))
+	if f.Origin != "" {
+		words += " from " + printable(f.Origin)
+	}
+	if f.BytesIn != nil && f.BytesOut != nil {
+		words += fmt.Sprintf(" ended, %d bytes from the user, %d to them", *f.BytesIn, *f.BytesOut)
+	}
+	if f.Why != "" {
+		words += ": " + printable(f.Why)
+	}
+	return words, nil
 }
 
 // printable quotes s unless all of it can be shown as it is.

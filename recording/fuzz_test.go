@@ -103,7 +103,7 @@ func FuzzPayloads(f *testing.F) {
 				t.Errorf("%x decodes, but encodes to %x", b, e)
 			}
 		}
-		for kind := range recording.Note + 1 {
+		for kind := range recording.Forward + 1 {
 			recording.Describe(recording.Entry{Kind: kind, Data: b})
 		}
 	})

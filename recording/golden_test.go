@@ -22,7 +22,7 @@ const (
 	goldenFile = "testdata/golden.rec"
 	goldenKey  = "testdata/golden.key"
 	// goldenChain is what the audit log would have for it.
-	goldenChain = "0291fdfe5ab9d3c01c8e3a9ddbf92d18341f72412786f6475c851c716196c9b3"
+	goldenChain = "5d8582112db47dc202cfcbd7beeab9dfd110845592dbe8cf1a7766e0efd08e68"
 )
 
 // golden gives the recording that any reader of the format must be able to open, and its key.
@@ -77,6 +77,9 @@ func goldenEntries() []*recording.Entry {
 		entry(recording.Subsystem, 2, []byte("sftp")),
 		entry(recording.ChannelClose, 2, nil),
 		entry(recording.Note, 0, []byte("x11-req refused")),
+		entry(recording.File, 1, []byte(`{"protocol":"sftp","operation":"upload","path":"/srv/a","bytes":3,"result":"ok","took":1000000,"sha256":"ba78"}`)),
+		entry(recording.Forward, 2, []byte(`{"type":"direct-tcpip","destination":"db2:5432","origin":"127.0.0.1:40000"}`)),
+		entry(recording.Forward, 2, []byte(`{"type":"direct-tcpip","destination":"db2:5432","bytes_in":10,"bytes_out":20}`)),
 		entry(recording.Signal, 0, []byte("TERM")),
 		entry(recording.ExitSignal, 0, recording.Exit{Signal: "TERM", Message: "ended"}.Encode()),
 		entry(recording.ChannelClose, 0, nil),

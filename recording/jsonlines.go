@@ -11,7 +11,7 @@ import (
 
 // JSONLines writes a recording as one JSON object a line: first the session, then every entry with its time in
 // seconds, and last the end. Data of a stream are in "text" when they are UTF-8 and else, as base64, in "data"; other
-// entries have "words" where there is anything to tell. When the recording is cut there is no end, and the error wraps ErrCut.
+// entries have "words" where there is anything to tell, and files and forwards all that is known of them in "detail". When the recording is cut there is no end, and the error wraps ErrCut.
 func JSONLines(w io.Writer, r *Reader) error {
 	out := bufio.NewWriter(w)
 	enc := newLines(out)
@@ -61,12 +61,13 @@ func (l *lines) encode(v any) error {
 }
 
 type jsonLine struct {
-	At      float64 `json:"at"`
-	Channel uint32  `json:"channel"`
-	Kind    string  `json:"kind"`
-	Text    string  `json:"text,omitempty"`
-	Data    []byte  `json:"data,omitempty"`
-	Words   string  `json:"words,omitempty"`
+	At      float64         `json:"at"`
+	Channel uint32          `json:"channel"`
+	Kind    string          `json:"kind"`
+	Text    string          `json:"text,omitempty"`
+	Data    []byte          `json:"data,omitempty"`
+	Words   string          `json:"words,omitempty"`
+	Detail  json.RawMessage `json:"detail,omitempty"`
 }
 
 func jsonEntry(e Entry) jsonLine {
@@ -74,6 +75,9 @@ func jsonEntry(e Entry) jsonLine {
 	switch {
 	case !e.Kind.stream():
 		line.Words, _ = describe(e)
+		if (e.Kind == File || e.Kind == Forward) && utf8.Valid(e.Data) && json.Valid(e.Data) {
+			line.Detail = e.Data
+		}
 	case utf8.Valid(e.Data):
 		line.Text = string(e.Data)
 	default:
