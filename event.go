@@ -51,7 +51,7 @@ const (
 	EventSignInRefused      = "sign-in.refused"  // error
 	EventSignInEnded        = "sign-in.ended"    // detail: why (logout, expired)
 	EventProofAsked         = "proof.asked"      // a person is to prove themselves for one connection; detail: why (ended, stale, no certificate)
-	EventProofGiven         = "proof.given"      // they did; detail: the sign-in that it renewed or began
+	EventProofGiven         = "proof.given"      // they did, sign_in says by which sign-in; detail: how (renewed, began)
 	EventProofRefused       = "proof.refused"    // error
 	EventDecision           = "decision"         // decision
 	EventCertificate        = "certificate"      // certificate

@@ -18,6 +18,12 @@ type Identity struct {
 	AuthTime time.Time `json:"auth_time,omitzero"`
 }
 
+// Fresh reports whether the person proved themselves no longer than limit ago; a limit of 0 asks for nothing. Whose IdP
+// did not say when they did is not fresh.
+func (i *Identity) Fresh(limit time.Duration, now time.Time) bool {
+	return limit <= 0 || !i.AuthTime.IsZero() && now.Sub(i.AuthTime) <= limit
+}
+
 // SignIn is a person's login with the IdP, kept as a bounded, revocable record and bound to a key that the
 // client made.
 type SignIn struct {

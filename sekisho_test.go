@@ -69,3 +69,25 @@ func TestSignInLives(t *testing.T) {
 		t.Error("an ended sign-in lives")
 	}
 }
+
+func TestFresh(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		proved time.Time
+		limit  time.Duration
+		want   bool
+	}{
+		{now.Add(-time.Hour), 0, true},
+		{time.Time{}, 0, true},
+		{now.Add(-time.Minute), time.Minute, true},
+		{now.Add(-time.Minute - time.Nanosecond), time.Minute, false},
+		{now.Add(time.Second), time.Minute, true}, // the IdP's clock
+		{time.Time{}, time.Minute, false},
+		{time.Time{}, 1 << 62, false},
+	} {
+		id := sekisho.Identity{AuthTime: c.proved}
+		if got := id.Fresh(c.limit, now); got != c.want {
+			t.Errorf("proved %v ago, limit %v: %v", now.Sub(c.proved), c.limit, got)
+		}
+	}
+}

@@ -78,3 +78,7 @@ func Principal(login, target string) string { return login + ":" + target }
 // DoorPrincipal is the principal of a certificate that opens the audit door only, "gateway:login:target". No host
 // lists it.
 func DoorPrincipal(login, target string) string { return "gateway:" + Principal(login, target) }
+
+// AnyDoorPrincipal is the principal of a certificate that opens the gateway's own doors for any target, such as the one
+// in a person's ssh-agent. No host lists it: it opens nothing by itself, the gateway judges each connection.
+const AnyDoorPrincipal = "gateway"
