@@ -167,6 +167,43 @@ func TestPeopleRules(t *testing.T) {
 	}
 }
 
+func TestAnyDoor(t *testing.T) {
+	a, b := newAuthority(t)
+	req := ca.AnyDoorRequest{SignIn: alice(t).SignIn, Key: newPublic(t), TTL: 9 * time.Hour, ClientAddress: "192.0.2.1"}
+	cert, err := a.AnyDoor(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(cert.ValidPrincipals, []string{"gateway"}) || len(cert.Extensions) != 0 || cert.KeyId != "alice@example.com/people/sin_a/-/1" {
+		t.Errorf("principals %v, extensions %v, key ID %s", cert.ValidPrincipals, cert.Extensions, cert.KeyId)
+	}
+	if cert.ValidBefore != uint64(req.SignIn.Expires.Unix()) {
+		t.Error("the certificate outlives the sign-in")
+	}
+	if err := ca.Matches(cert, b.events[1]); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*ca.AnyDoorRequest){
+		"no sign-in":      func(r *ca.AnyDoorRequest) { r.SignIn = nil },
+		"ended sign-in":   func(r *ca.AnyDoorRequest) { r.SignIn.Ended = noon },
+		"expired sign-in": func(r *ca.AnyDoorRequest) { r.SignIn.Expires = noon },
+		"nobody":          func(r *ca.AnyDoorRequest) { r.SignIn.Identity.Subject = "" },
+		"no TTL":          func(r *ca.AnyDoorRequest) { r.TTL = 0 },
+		"no key":          func(r *ca.AnyDoorRequest) { r.Key = nil },
+		"the CA's key":    func(r *ca.AnyDoorRequest) { r.Key = a.UserCA() },
+	} {
+		bad := req
+		bad.SignIn = alice(t).SignIn
+		change(&bad)
+		if cert, err := a.AnyDoor(t.Context(), bad); err == nil || cert != nil {
+			t.Errorf("%s: got a certificate", name)
+		}
+	}
+	if len(b.events) != 2 {
+		t.Errorf("%d lines were noted for certificates that were not made", len(b.events)-2)
+	}
+}
+
 func TestTTLIsCut(t *testing.T) {
 	a, _ := newAuthority(t)
 	req := alice(t)

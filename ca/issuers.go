@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,11 +39,11 @@ type PeopleRequest struct {
 
 // People issues to persons, by the user CA.
 func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certificate, error) {
-	if r.SignIn == nil || r.Target == nil {
-		return nil, fmt.Errorf("people's certificate: sign-in or target missing")
+	if err := a.checkSignIn(r.SignIn); err != nil {
+		return nil, err
 	}
-	if !r.SignIn.Live(a.now()) || r.SignIn.Identity.Subject == "" {
-		return nil, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Sign in again: sekisho login."}
+	if r.Target == nil {
+		return nil, errors.New("people's certificate: target missing")
 	}
 	if err := checkAccount(r.Login, r.Target.Name); err != nil {
 		return nil, err
@@ -73,6 +74,43 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 			ClientAddress: r.ClientAddress,
 		},
 	})
+}
+
+// AnyDoorRequest asks for the certificate of a person who is signed in, for the gateway's doors and for any target.
+type AnyDoorRequest struct {
+	SignIn *sekisho.SignIn
+	// Key stays in the person's ssh-agent for as long as TTL.
+	Key           ssh.PublicKey
+	TTL           time.Duration
+	ClientAddress string
+}
+
+// AnyDoor issues to persons, by the user CA, what no host takes: the gateway asks about the sign-in and judges each
+// connection that the certificate is shown for. It carries no extension, because only the gateway looks at it.
+func (a *Authority) AnyDoor(ctx context.Context, r AnyDoorRequest) (*ssh.Certificate, error) {
+	if err := a.checkSignIn(r.SignIn); err != nil {
+		return nil, err
+	}
+	return a.sign(ctx, &order{
+		by:         a.users,
+		certType:   ssh.UserCert,
+		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
+		key:        r.Key,
+		principals: []string{sekisho.AnyDoorPrincipal},
+		ttl:        min(r.TTL, r.SignIn.Expires.Sub(a.now())),
+		maxTTL:     MaxTTL,
+		event:      &sekisho.Event{Actor: r.SignIn.Identity.Subject, SignIn: r.SignIn.ID, ClientAddress: r.ClientAddress},
+	})
+}
+
+func (a *Authority) checkSignIn(s *sekisho.SignIn) error {
+	if s == nil {
+		return errors.New("people's certificate: sign-in missing")
+	}
+	if !s.Live(a.now()) || s.Identity.Subject == "" {
+		return &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Sign in again: sekisho login."}
+	}
+	return nil
 }
 
 // GatewayRequest asks for the certificate with which a gateway logs in on a target for one audited session.
