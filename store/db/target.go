@@ -10,15 +10,22 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// SaveTarget writes the target, anew or over the one with its name.
+// SaveTarget writes the target, anew or over the one with its name. The error wraps sekisho.ErrTaken when one of its
+// addresses is another target's.
 func (d *DB) SaveTarget(ctx context.Context, t *sekisho.Target) error {
 	body, err := json.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("save target: %w", err)
 	}
-	_, err = d.exec(ctx, `
-		INSERT INTO targets (name, body) VALUES ($1, $2)
-		ON CONFLICT (name) DO UPDATE SET body = excluded.body`, t.Name, string(body))
+	err = d.change(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, rebind(`
+			INSERT INTO targets (name, body) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET body = excluded.body`), t.Name, string(body))
+		if err != nil {
+			return err
+		}
+		return saveAddresses(ctx, tx, t)
+	})
 	if err != nil {
 		return fmt.Errorf("save target: %w", err)
 	}

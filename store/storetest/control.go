@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,6 +31,55 @@ func targets(t *testing.T, open Opener) {
 	all, err = s.Targets(ctx)
 	ok(t, err)
 	same(t, "targets", all, []*sekisho.Target{db, web})
+}
+
+func targetAt(t *testing.T, open Opener) {
+	ctx, s := t.Context(), open(t, t.TempDir())
+	for name, addresses := range map[string][]string{
+		"wide": {"10.0.0.0/8", "2001:db8::/32"}, "narrow": {"10.1.0.0/16", "10.2.0.0/16"}, "start": {"10.0.0.0/24"},
+		"one": {"10.1.2.3", "2001:db8::1", "10.0.0.0/9"}, "none": nil,
+	} {
+		ok(t, s.SaveTarget(ctx, &sekisho.Target{Name: name, Logins: []string{"root"}, Addresses: addresses}))
+	}
+	for address, want := range map[string]string{
+		"10.200.0.1": "wide", "10.0.0.0": "start", "10.0.0.255": "start", "10.0.1.0": "one", "10.1.2.3": "one", "10.1.2.4": "narrow",
+		"10.2.255.255": "narrow", "10.3.0.0": "one", "10.255.255.255": "wide", "11.0.0.0": "", "9.255.255.255": "",
+		"::ffff:10.1.2.3": "one", "2001:db8::1": "one", "2001:db8::2": "wide", "2001:db7::1": "", "::10.1.2.3": "", "::": "",
+	} {
+		got, err := s.TargetAt(ctx, netip.MustParseAddr(address))
+		if want == "" {
+			notFound(t, err)
+			continue
+		}
+		ok(t, err)
+		same(t, address, got.Name, want)
+	}
+	// A target that gives an address up is found there no longer.
+	ok(t, s.SaveTarget(ctx, &sekisho.Target{Name: "one", Logins: []string{"root"}, Addresses: []string{"2001:db8::1"}}))
+	got, err := s.TargetAt(ctx, netip.MustParseAddr("10.1.2.3"))
+	ok(t, err)
+	same(t, "after it was given up", got.Name, "narrow")
+}
+
+func addressesAreTheirs(t *testing.T, open Opener) {
+	ctx, s := t.Context(), open(t, t.TempDir())
+	db1 := &sekisho.Target{Name: "db1", Logins: []string{"root"}, Addresses: []string{"10.0.0.0/8", "192.0.2.1"}}
+	ok(t, s.SaveTarget(ctx, db1))
+	ok(t, s.SaveTarget(ctx, db1)) // its own addresses are no obstacle
+	for _, address := range []string{"10.0.0.0/8", "192.0.2.1/32"} {
+		err := s.SaveTarget(ctx, &sekisho.Target{Name: "web1", Logins: []string{"root"}, Addresses: []string{"198.51.100.1", address}})
+		if !errors.Is(err, sekisho.ErrTaken) {
+			t.Errorf("%s twice: %v", address, err)
+		}
+	}
+	// Nothing of what was refused is there.
+	_, err := s.Target(ctx, "web1")
+	notFound(t, err)
+	_, err = s.TargetAt(ctx, netip.MustParseAddr("198.51.100.1"))
+	notFound(t, err)
+	if err := s.SaveTarget(ctx, &sekisho.Target{Name: "web1", Logins: []string{"root"}, Addresses: []string{"everywhere"}}); err == nil {
+		t.Error("an address that is none was kept")
+	}
 }
 
 func connectors(t *testing.T, open Opener) {

@@ -6,6 +6,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type Store interface {
 	SaveTarget(ctx context.Context, t *sekisho.Target) error
 	Target(ctx context.Context, name string) (*sekisho.Target, error)
 	Targets(ctx context.Context) ([]*sekisho.Target, error)
+	TargetAt(ctx context.Context, address netip.Addr) (*sekisho.Target, error)
 	SaveConnector(ctx context.Context, c *sekisho.Connector) error
 	Connector(ctx context.Context, id string) (*sekisho.Connector, error)
 	Connectors(ctx context.Context) ([]*sekisho.Connector, error)
@@ -52,7 +54,7 @@ func Run(t *testing.T, open Opener) {
 	}{
 		{"Pending", pending}, {"PendingTakenOnce", pendingTakenOnce}, {"PendingSwept", pendingSwept},
 		{"SignIn", signIn}, {"SignIns", signIns}, {"SignInStaysEnded", signInStaysEnded},
-		{"Targets", targets}, {"Connectors", connectors}, {"ConnectorStaysEnded", connectorStaysEnded},
+		{"Targets", targets}, {"TargetAt", targetAt}, {"AddressesAreTheirs", addressesAreTheirs}, {"Connectors", connectors}, {"ConnectorStaysEnded", connectorStaysEnded},
 		{"Recording", recording}, {"Recordings", recordings},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
 		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
