@@ -7,7 +7,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -21,7 +20,10 @@ type channel struct {
 	number    uint32
 	near, far ssh.Channel
 	exit      atomic.Pointer[map[string]string] // how the program ended, for the event
+	context   context.Context                   // of the session
 	answering sync.Mutex                        // held while a request of the user is under way
+	early     []*sekisho.Event                  // of requests before there is a program, to be noted with it
+	watch     atomic.Pointer[watching]          // where the program moves files
 	started   chan struct{}                     // closed once the target runs a program, or never will
 	start     sync.Once
 }
@@ -41,7 +43,9 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 		far.Close()
 		return err
 	}
-	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far, started: make(chan struct{})}
+	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far, context: ctx, started: make(chan struct{})}
+	r.voices.add(c)
+	defer r.voices.remove(c)
 	if err := c.keep(recording.ChannelOpen, []byte(ch.ChannelType())); err != nil {
 		far.Close()
 		near.Close()
@@ -54,20 +58,27 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 // said; only then is the user's side closed, so that nothing is lost and the exit status arrives.
 func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh.Request) error {
 	var down, all sync.WaitGroup
-	errs := make(chan error, 6)
+	errs := make(chan error, 7) // one for each report
 	report := func(err error) {
 		if broken(err) {
 			c.end(err)
 		}
 		errs <- err
 	}
-	down.Go(func() { report(c.warn(c.deliver(c.near, c.far, recording.Output))) })
+	down.Go(func() {
+		report(c.warn(c.deliver(c.near, c.far, recording.Output)))
+		report(c.warn(c.endWatch()))
+	})
 	down.Go(func() { report(c.warn(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr))) })
 	all.Go(func() {
 		<-c.started // sshd forgets an end of input that comes before there is a program to tell
-		err := pump(c.far, c.near, &c.bytesIn)
+		var to io.Writer = c.far
+		if w := c.watch.Load(); w != nil {
+			to = passer(w.FromUser)
+		}
+		err := c.watched(pump(to, c.near, &c.bytesIn))
 		c.far.CloseWrite()
-		report(quiet(err))
+		report(err)
 	})
 	all.Go(func() {
 		report(c.userRequests(ctx, nearRequests))
@@ -91,7 +102,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	for e := range errs {
 		err = errors.Join(err, e)
 	}
-	return errors.Join(err, c.noteClosed(ctx))
+	return errors.Join(err, c.noteClosed())
 }
 
 // warn gives the user a word, and a second to take it, where the session ends because its recording cannot go on.
@@ -99,17 +110,8 @@ func (c *channel) warn(cause error) error {
 	if !broken(cause) {
 		return cause
 	}
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		io.WriteString(c.near.Stderr(), "\r\nsekisho: this session must be recorded and its recording cannot go on, so it ends. Tell an administrator.\r\n")
-	}()
-	select {
-	case <-told:
-	case <-time.After(time.Second):
-		c.end(cause)
-		<-told
-	}
+	c.say("this session must be recorded and its recording cannot go on, so it ends. Tell an administrator.")
+	c.end(cause)
 	return cause
 }
 
@@ -126,14 +128,14 @@ type chunk struct {
 // deliver carries output: onto the tape first, to the user when it is durable. Keystrokes' echoes go through here
 // one by one, bulk goes through deliverBulk.
 func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) error {
-	if c.tape == nil {
-		return quiet(pump(dst, src, &c.bytesOut))
-	}
 	small := make([]byte, idleBuffer)
 	for {
 		n, err := src.Read(small)
 		if n > 0 {
 			c.bytesOut.Add(int64(n))
+			if w := c.watch.Load(); w != nil && kind == recording.Output {
+				return c.deliverWatched(w, src, small[:n])
+			}
 			if terr := c.record(kind, small[:n]); terr != nil {
 				return terr
 			}
@@ -154,9 +156,12 @@ func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) err
 // deliverBulk carries output until there is little of it again. While the disk works on one chunk the next are read
 // already.
 func (c *channel) deliverBulk(dst io.Writer, src io.Reader, kind recording.Kind) error {
+	if c.tape == nil {
+		return pumpBulk(dst, src, &c.bytesOut)
+	}
 	queue := make(chan chunk, 8)
 	released := make(chan error, 1)
-	go func() { released <- c.release(dst, queue) }()
+	go func() { released <- c.release(dst, queue, func(error) {}) }()
 	err := c.take(src, kind, queue)
 	close(queue)
 	if rerr := <-released; rerr != nil {
@@ -188,11 +193,11 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 	}
 }
 
-// release hands chunks to the user once they are durable.
-func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
+// release hands chunks to the user once they are durable, and reports each.
+func (c *channel) release(dst io.Writer, queue <-chan chunk, done func(error)) (err error) {
 	for next := range queue {
 		if err == nil {
-			if err = c.tape.wait(next.entry); err != nil {
+			if err = c.durable(next.entry); err != nil {
 				c.relay.far.conn.Close() // nothing more to take
 			}
 		}
@@ -202,8 +207,17 @@ func (c *channel) release(dst io.Writer, queue <-chan chunk) (err error) {
 			}
 		}
 		bulk.Put(next.large)
+		done(err)
 	}
 	return err
+}
+
+// durable waits for an entry of the tape; 0 is none.
+func (c *channel) durable(entry uint64) error {
+	if entry == 0 {
+		return nil
+	}
+	return c.tape.wait(entry)
 }
 
 // keep puts an entry about this channel on the tape; it becomes durable with the next one that is waited for.
@@ -223,7 +237,7 @@ func (c *channel) record(kind recording.Kind, data []byte) error {
 	return c.tape.put(recording.Entry{Kind: kind, Channel: c.number, Data: data})
 }
 
-func (c *channel) noteClosed(ctx context.Context) error {
+func (c *channel) noteClosed() error {
 	ev := c.event(sekisho.EventChannelClosed)
 	ev.Detail = map[string]string{"channel": fmt.Sprint(c.number)}
 	if exit := c.exit.Load(); exit != nil {
@@ -231,7 +245,9 @@ func (c *channel) noteClosed(ctx context.Context) error {
 			ev.Detail[k] = v
 		}
 	}
-	return c.gateway.cfg.Note(context.WithoutCancel(ctx), ev)
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	return c.journal.now(append(c.early, ev)...)
 }
 
 // quiet drops errors that only say that a side has gone; a broken recording is never among them.

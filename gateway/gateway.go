@@ -110,6 +110,7 @@ const (
 	maxSessions   = 10000            // a gateway
 	maxChannels   = 64               // open at once, a session
 	maxRefusals   = 100              // noted one by one, a session
+	maxRequests   = 1000             // of channels, noted one by one, a session
 	maxPayload    = 60 << 10         // bytes, a channel request
 	maxOffers     = 20               // public keys offered before one fits
 )

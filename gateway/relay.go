@@ -77,12 +77,14 @@ type relay struct {
 	channels sync.WaitGroup
 	open     atomic.Int32
 	last     atomic.Uint32 // number of the last channel opened
+	voices   voices
 
 	once  sync.Once
 	cause error
 }
 
 func (r *relay) run(ctx context.Context) error {
+	defer r.watchClock(ctx)()
 	go r.globalRequests(ctx)
 	go ssh.DiscardRequests(r.far.requests) // host keys of the target are not the user's to learn; keep-alives are answered
 	go r.refuseFar()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -32,12 +33,11 @@ func (c *channel) answer(ctx context.Context, req *ssh.Request) (gone bool, err 
 	}
 	ok := false
 	if pass {
-		if ok, err = c.far.SendRequest(req.Type, req.WantReply, req.Payload); err != nil {
+		want := req.WantReply || grants(req.Type) // the answer decides what the target may open
+		if ok, err = c.far.SendRequest(req.Type, want, req.Payload); err != nil {
 			return true, nil
 		}
-		if startsProgram(req.Type) && (ok || !req.WantReply) {
-			c.begin()
-		}
+		c.answered(req, ok || !want)
 	}
 	if req.WantReply {
 		req.Reply(ok, nil)
@@ -47,10 +47,32 @@ func (c *channel) answer(ctx context.Context, req *ssh.Request) (gone bool, err 
 
 func startsProgram(kind string) bool { return kind == "shell" || kind == "exec" || kind == "subsystem" }
 
+func grants(kind string) bool { return kind == "x11-req" || kind == "auth-agent-req@openssh.com" }
+
+// answered takes in what the target's answer to a request means.
+func (c *channel) answered(req *ssh.Request, ok bool) {
+	switch {
+	case startsProgram(req.Type):
+		if ok {
+			c.begin()
+		} else {
+			c.watch.Store(nil)
+		}
+	case req.Type == "x11-req" && ok:
+		if g, ok := any(c.relay).(interface{ grantX11(bool) }); ok { // until forwarded.go is there
+			g.grantX11(len(req.Payload) > 0 && req.Payload[0] != 0)
+		}
+	case req.Type == "auth-agent-req@openssh.com" && ok:
+		if g, ok := any(c.relay).(interface{ grantAgent() }); ok { // until forwarded.go is there
+			g.grantAgent()
+		}
+	}
+}
+
 // judge says whether a request may go on to the target, and keeps what it says.
 func (c *channel) judge(ctx context.Context, req *ssh.Request) (bool, error) {
 	if len(req.Payload) > maxPayload {
-		return false, c.refuseRequest(ctx, req.Type)
+		return false, c.refuseRequest(ctx, req.Type, "too large")
 	}
 	switch req.Type {
 	case "pty-req":
@@ -58,7 +80,7 @@ func (c *channel) judge(ctx context.Context, req *ssh.Request) (bool, error) {
 	case "window-change":
 		var size struct{ Columns, Rows, Width, Height uint32 }
 		if ssh.Unmarshal(req.Payload, &size) != nil {
-			return false, c.refuseRequest(ctx, req.Type)
+			return false, c.refuseRequest(ctx, req.Type, malformed)
 		}
 		return true, c.keep(recording.Resize, recording.EncodeResize(size.Columns, size.Rows))
 	case "env":
@@ -68,16 +90,27 @@ func (c *channel) judge(ctx context.Context, req *ssh.Request) (bool, error) {
 	case "signal":
 		var signal struct{ Name string }
 		if ssh.Unmarshal(req.Payload, &signal) != nil {
-			return false, c.refuseRequest(ctx, req.Type)
+			return false, c.refuseRequest(ctx, req.Type, malformed)
 		}
-		return true, c.keep(recording.Signal, []byte(signal.Name))
+		return true, c.took(req.Type, signal.Name, recording.Signal, []byte(signal.Name))
 	case "break":
-		return true, c.keep(recording.Note, []byte("break"))
+		return true, c.took(req.Type, "", recording.Note, []byte("break"))
+	case "x11-req":
+		return c.judgeGrant(ctx, req, c.decision.Limits.X11)
+	case "auth-agent-req@openssh.com":
+		return c.judgeGrant(ctx, req, c.decision.Limits.Agent)
 	case "xon-xoff", "eow@openssh.com", "keepalive@openssh.com":
 		return true, nil
 	}
-	return false, c.refuseRequest(ctx, req.Type)
+	return false, c.refuseRequest(ctx, req.Type, "unknown")
 }
+
+// Why requests are refused, besides what their kind alone can be refused for.
+const (
+	malformed   = "malformed"
+	notAllowed  = "no policy allows it"
+	alreadyRuns = "a program runs already"
+)
 
 func (c *channel) judgePTY(ctx context.Context, req *ssh.Request) (bool, error) {
 	var pty struct {
@@ -85,55 +118,107 @@ func (c *channel) judgePTY(ctx context.Context, req *ssh.Request) (bool, error) 
 		Columns, Rows, Width, Height uint32
 		Modes                        string
 	}
-	if ssh.Unmarshal(req.Payload, &pty) != nil || !c.decision.Limits.PTY {
-		return false, c.refuseRequest(ctx, req.Type)
+	switch {
+	case ssh.Unmarshal(req.Payload, &pty) != nil:
+		return false, c.refuseRequest(ctx, req.Type, malformed)
+	case !c.decision.Limits.PTY:
+		return false, c.refuseRequest(ctx, req.Type, notAllowed)
 	}
 	entry := recording.PTY{Term: pty.Term, Cols: pty.Columns, Rows: pty.Rows, Modes: []byte(pty.Modes)}
-	return true, c.keep(recording.PTYRequest, entry.Encode())
+	return true, c.took(req.Type, fmt.Sprintf("%s %dx%d", printable(pty.Term), pty.Columns, pty.Rows), recording.PTYRequest, entry.Encode())
 }
 
-// judgeEnv lets the locale through; sshd filters once more by its AcceptEnv.
+// judgeEnv lets the variables through that the limits name; sshd filters once more by its AcceptEnv.
 func (c *channel) judgeEnv(ctx context.Context, req *ssh.Request) (bool, error) {
 	var env struct{ Name, Value string }
-	if ssh.Unmarshal(req.Payload, &env) != nil {
-		return false, c.refuseRequest(ctx, req.Type)
+	switch {
+	case ssh.Unmarshal(req.Payload, &env) != nil:
+		return false, c.refuseRequest(ctx, req.Type, malformed)
+	case !named(c.decision.Limits.Env, env.Name):
+		return false, c.refuseRequest(ctx, "env "+env.Name, notAllowed)
 	}
-	if env.Name != "LANG" && env.Name != "COLORTERM" && !strings.HasPrefix(env.Name, "LC_") {
-		return false, nil
-	}
-	return true, c.keep(recording.Env, recording.Variable{Name: env.Name, Value: env.Value}.Encode())
+	return true, c.took(req.Type, env.Name, recording.Env, recording.Variable{Name: env.Name, Value: env.Value}.Encode())
 }
 
-// judgeProgram keeps what is about to be started.
+// judgeGrant lets the user ask for an agent or a display at the target.
+func (c *channel) judgeGrant(ctx context.Context, req *ssh.Request, allowed bool) (bool, error) {
+	if !allowed {
+		return false, c.refuseRequest(ctx, req.Type, notAllowed)
+	}
+	return true, c.took(req.Type, "", recording.Note, []byte(req.Type))
+}
+
+// judgeProgram keeps what is about to be started, and looks at who is to watch it. A channel runs one program.
 func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, error) {
-	detail := map[string]string{"channel": fmt.Sprint(c.number), "type": req.Type}
-	kind := recording.Shell
 	var program struct{ Name string }
-	if req.Type != "shell" {
-		if ssh.Unmarshal(req.Payload, &program) != nil {
-			return false, c.refuseRequest(ctx, req.Type)
-		}
-		kind = recording.Exec
+	if req.Type != "shell" && ssh.Unmarshal(req.Payload, &program) != nil {
+		return false, c.refuseRequest(ctx, req.Type, malformed)
+	}
+	limits, name := c.decision.Limits, req.Type
+	kind, allowed := recording.Shell, limits.Shell
+	detail := map[string]string{"channel": fmt.Sprint(c.number), "type": req.Type}
+	switch req.Type {
+	case "exec":
+		kind, allowed = recording.Exec, limits.Exec
 		detail["command"] = program.Name
-		if req.Type == "subsystem" {
-			kind = recording.Subsystem
-			detail["subsystem"] = program.Name
-			delete(detail, "command")
-		}
+	case "subsystem":
+		kind, allowed = recording.Subsystem, named(limits.Subsystems, program.Name)
+		detail["subsystem"] = program.Name
+		name += " " + program.Name
+	}
+	select {
+	case <-c.started:
+		return false, c.refuseRequest(ctx, name, alreadyRuns)
+	default:
+	}
+	if !allowed {
+		return false, c.refuseRequest(ctx, name, notAllowed)
 	}
 	if err := c.record(kind, []byte(program.Name)); err != nil {
 		return false, err
 	}
+	c.watchProgram(req.Type, program.Name)
 	ev := c.event(sekisho.EventChannel)
 	ev.Detail = detail
-	if err := c.gateway.cfg.Note(ctx, ev); err != nil {
-		return false, &recordingError{err}
-	}
-	return true, nil
+	early := c.early
+	c.early = nil
+	return true, c.journal.now(append(early, ev)...)
 }
 
-func (c *channel) refuseRequest(ctx context.Context, kind string) error {
-	return c.noteRefused(ctx, map[string]string{"channel": fmt.Sprint(c.number), "type": printable(kind)})
+// named reports whether a list holds a name; "*" at the end of an entry stands for any ending.
+func named(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		if prefix, ok := strings.CutSuffix(entry, "*"); ok {
+			return strings.HasPrefix(name, prefix)
+		}
+		return entry == name
+	})
+}
+
+// took keeps a request that goes on to the target. Before the program starts its event waits for the program's.
+func (c *channel) took(kind, value string, entry recording.Kind, data []byte) error {
+	if err := c.keep(entry, data); err != nil {
+		return err
+	}
+	if c.requests.Add(1) > maxRequests {
+		return nil
+	}
+	ev := c.event(sekisho.EventRequest)
+	ev.Detail = map[string]string{"channel": fmt.Sprint(c.number), "type": kind}
+	if value != "" {
+		ev.Detail["value"] = printable(value)
+	}
+	select {
+	case <-c.started:
+		return c.journal.soon(ev)
+	default:
+		c.early = append(c.early, ev)
+		return nil
+	}
+}
+
+func (c *channel) refuseRequest(ctx context.Context, kind, why string) error {
+	return c.noteRefused(ctx, map[string]string{"channel": fmt.Sprint(c.number), "type": printable(kind), "why": why})
 }
 
 // targetRequests passes on what the target says of the program: how it ended, flow control. Other requests,
@@ -161,7 +246,7 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 				exit := recording.Exit{Signal: signal.Name, CoreDumped: signal.Dumped, Message: signal.Text}
 				err = c.record(recording.ExitSignal, exit.Encode())
 			}
-		case "xon-xoff", "eow@openssh.com":
+		case "xon-xoff", "eow@openssh.com", "keepalive@openssh.com":
 		default:
 			pass = false
 		}

@@ -32,8 +32,10 @@ type session struct {
 	signer   ssh.Signer       // certify
 	far      net.Conn         // reach
 
+	journal           *journal
 	bytesIn, bytesOut atomic.Int64 // from the user, from the target
 	refusals          atomic.Int64 // of channels and requests
+	requests          atomic.Int64 // of channels, besides programs and window changes
 }
 
 // way is how the traveller came in.
@@ -55,7 +57,7 @@ func (s *session) walk(ctx context.Context) (err error) {
 	if err := s.note(ctx); err != nil {
 		return err
 	}
-	defer func() { s.noteEnd(err) }()
+	defer func() { s.noteEnd(errors.Join(err, s.journal.close())) }()
 	if err := s.record(ctx); err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (s *session) walk(ctx context.Context) (err error) {
 
 func (g *Gateway) newSession(pass *sekisho.Pass, client net.Addr, w way, cancel context.CancelFunc) *session {
 	return &session{
-		gateway: g, pass: pass, way: w, cancel: cancel,
+		gateway: g, pass: pass, way: w, cancel: cancel, journal: newJournal(g.cfg.Note, func(error) { cancel() }),
 		Session: sekisho.Session{
 			ID: sekisho.NewID("ses"), SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
 			ClientAddress: address(client).String(), Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(),
@@ -177,7 +179,7 @@ func (s *session) noteRefused(ctx context.Context, detail map[string]string) err
 	}
 	ev := s.event(sekisho.EventChannelRefused)
 	ev.Detail = detail
-	return s.gateway.cfg.Note(ctx, ev)
+	return s.journal.now(ev)
 }
 
 func (s *session) noteEnd(cause error) {

@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/transfer"
+)
+
+// watching is a program that moves files, and who follows its bytes.
+type watching struct {
+	transfer.Watcher
+	out *outflow
+}
+
+// watchProgram looks whether what is about to start moves files, and has it watched. SFTP is held to its protocol and
+// to the limits, by whatever request it is started.
+func (c *channel) watchProgram(kind, name string) {
+	out := &outflow{channel: c}
+	outlet := transfer.Outlet{Target: out.target, User: out.user, Tell: out.tell, Clock: c.elapsed}
+	w := newWatcher(kind, name, c.decision.Limits.Files, outlet)
+	if w != nil {
+		c.watch.Store(&watching{w, out})
+	}
+}
+
+func newWatcher(_, _ string, _ []sekisho.FileLimit, _ transfer.Outlet) transfer.Watcher { return nil } // until transfer is there
+
+// passer hands what is written to a func.
+type passer func([]byte) error
+
+func (f passer) Write(p []byte) (int, error) {
+	if err := f(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// deliverWatched hands the target's output to the watcher, and lets nothing through that it does not let through.
+func (c *channel) deliverWatched(w *watching, src io.Reader, first []byte) error {
+	err := w.FromTarget(first)
+	if err == nil {
+		err = pump(passer(w.FromTarget), src, &c.bytesOut)
+	}
+	return c.watched(err)
+}
+
+// endWatch has the watcher tell what was under way, and waits until all output has been delivered.
+func (c *channel) endWatch() error {
+	w := c.watch.Load()
+	if w == nil {
+		return nil
+	}
+	return errors.Join(c.watched(w.Close()), w.out.drain())
+}
+
+// watched ends a channel that turns out not to be what it was started as.
+func (c *channel) watched(err error) error {
+	if !errors.Is(err, transfer.ErrProtocol) {
+		return quiet(err)
+	}
+	defer c.far.Close()
+	defer c.near.Close()
+	noted := c.noteRefused(c.context, map[string]string{"channel": fmt.Sprint(c.number), "type": "files", "why": printable(err.Error())})
+	c.say("this channel was started to move files, and something else came over it, so it ends.")
+	return noted
+}
+
+// say writes a sentence to the user's standard error, within a second.
+func (c *channel) say(sentence string) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		io.WriteString(c.near.Stderr(), "\r\nsekisho: "+sentence+"\r\n")
+	}()
+	select {
+	case <-told:
+	case <-time.After(time.Second):
+	}
+}
+
+// outflow carries a watched program's output to the user. What the watcher has told of waits for the recording to hold
+// what was told; everything else is put on the tape itself, and while the disk works on one piece the next are taken.
+type outflow struct {
+	*channel
+	told     atomic.Uint64 // the tape's entry of the last operation that was told and not waited for
+	queue    chan chunk
+	released chan error
+	waiting  atomic.Int64 // pieces in the queue
+	broken   atomic.Pointer[error]
+}
+
+func (o *outflow) target(p []byte) error {
+	_, err := o.far.Write(p)
+	return err
+}
+
+// tell keeps an operation: on the tape before the answer goes on, in the log soon after; without a tape in the log at once.
+func (o *outflow) tell(op transfer.Operation) error {
+	ev := o.event(sekisho.EventFile)
+	ev.Detail = fileDetail(op)
+	ev.Detail["channel"] = fmt.Sprint(o.number)
+	if o.tape == nil {
+		return o.journal.now(ev)
+	}
+	data, err := json.Marshal(op)
+	if err != nil {
+		return &recordingError{err}
+	}
+	n, err := o.tape.append(recording.Entry{Kind: recording.File, Channel: o.number, Data: data})
+	if err != nil {
+		return err
+	}
+	o.told.Store(n)
+	return o.journal.soon(ev)
+}
+
+func fileDetail(op transfer.Operation) map[string]string {
+	detail := map[string]string{"protocol": op.Protocol, "operation": op.Name, "path": op.Path, "result": op.Result,
+		"seconds": strconv.FormatFloat(op.Took.Seconds(), 'f', 6, 64)}
+	for key, value := range map[string]string{"to": op.To, "sha256": op.SHA256} {
+		if value != "" {
+			detail[key] = value
+		}
+	}
+	if op.Bytes > 0 {
+		detail["bytes"] = strconv.FormatInt(op.Bytes, 10)
+	}
+	return detail
+}
+
+// user takes what goes to the user. Calls do not overlap.
+func (o *outflow) user(p []byte, told bool) error {
+	if failed := o.broken.Load(); failed != nil {
+		return *failed
+	}
+	entry := o.told.Swap(0)
+	if !told && o.tape != nil {
+		return o.pieces(p)
+	}
+	if o.waiting.Load() > 0 {
+		return o.enqueue(p, entry)
+	}
+	if err := o.durable(entry); err != nil {
+		return err
+	}
+	_, err := o.near.Write(p)
+	return err
+}
+
+// pieces puts bytes that nothing was told of on the tape, and into the queue.
+func (o *outflow) pieces(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), bulkBuffer)
+		entry, err := o.tape.append(recording.Entry{Kind: recording.Output, Channel: o.number, Data: p[:n]})
+		if err == nil {
+			err = o.enqueue(p[:n], entry)
+		}
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+func (o *outflow) enqueue(p []byte, entry uint64) error {
+	if o.queue == nil {
+		o.queue, o.released = make(chan chunk, 8), make(chan error, 1)
+		go func() { o.released <- o.channel.release(o.near, o.queue, o.done) }()
+	}
+	for len(p) > 0 {
+		next := chunk{entry: entry, large: bulk.Get().(*[]byte)}
+		n := copy(*next.large, p)
+		next.data, p = (*next.large)[:n], p[n:]
+		o.waiting.Add(1)
+		o.queue <- next
+	}
+	return nil
+}
+
+// done takes note of a piece that was delivered, or could not be.
+func (o *outflow) done(err error) {
+	o.waiting.Add(-1)
+	if err != nil {
+		o.broken.CompareAndSwap(nil, &err)
+	}
+}
+
+// drain waits until the queue is delivered. Nothing comes after it.
+func (o *outflow) drain() error {
+	if o.queue == nil {
+		return nil
+	}
+	close(o.queue)
+	return quiet(<-o.released)
+}
