@@ -36,7 +36,7 @@ func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error)
 			return &ssh.Permissions{}, s.checkUser(meta, key)
 		},
 	}
-	config.AddHostKey(host)
+	addHostKeys(config, host)
 	return s.gateway.serve(near, config)
 }
 

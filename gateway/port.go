@@ -30,7 +30,7 @@ func (g *Gateway) ServeSSH(ctx context.Context, conn net.Conn, host ssh.Signer) 
 			return perms, p.proved(ctx, meta, key)
 		},
 	}
-	config.AddHostKey(host)
+	addHostKeys(config, host)
 	end, err := g.serve(conn, config)
 	if err != nil {
 		g.cfg.Log.Info("SSH port", "client", conn.RemoteAddr().String(), "error", err)
