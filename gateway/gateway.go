@@ -169,13 +169,19 @@ func (g *Gateway) decided(s *session) {
 	s.Audit, s.judged = s.decision.Limits.Audit, true
 }
 
+// Live is a session that was decided, with the limits that it was given.
+type Live struct {
+	sekisho.Session
+	Limits sekisho.Limits
+}
+
 // Sessions lists the live sessions that were decided, and says how many are still being decided.
-func (g *Gateway) Sessions() (live []sekisho.Session, deciding int) {
+func (g *Gateway) Sessions() (live []Live, deciding int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, s := range g.sessions {
 		if s.judged {
-			live = append(live, s.Session)
+			live = append(live, Live{s.Session, s.decision.Limits})
 		} else {
 			deciding++
 		}

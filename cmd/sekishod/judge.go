@@ -83,7 +83,7 @@ func (h *house) endUnallowed(ctx context.Context) {
 	}
 	for _, s := range live {
 		client, _ := netip.ParseAddr(s.ClientAddress)
-		_, decision, err := h.judge(ctx, &s, client)
+		_, decision, err := h.judge(ctx, &s.Session, client)
 		if ctx.Err() != nil {
 			return // going down: sessions are drained
 		}
@@ -94,8 +94,8 @@ func (h *house) endUnallowed(ctx context.Context) {
 			time.AfterFunc(time.Second, func() { h.recheck.Store(true) })
 			continue
 		}
-		// A session that was passed through cannot be recorded from the middle: it ends, too, when audit is asked for.
-		if err != nil || decision.Effect != sekisho.Allow || decision.Limits.Audit != s.Audit {
+		// A session cannot be recorded from the middle, nor be held to limits that it has perhaps overstepped already.
+		if err != nil || decision.Effect != sekisho.Allow || !s.Limits.Within(decision.Limits) {
 			h.log.Info("session may not go on", "session", s.ID, "policies", decision.Policies, "reason", decision.Reason, "error", err)
 			ended[s.ID] = true
 		}

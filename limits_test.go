@@ -1,0 +1,53 @@
+package sekisho_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sekisho/sekisho"
+)
+
+func TestLimitsWithin(t *testing.T) {
+	db2, _ := sekisho.ParseDestination("db2:5432")
+	db3, _ := sekisho.ParseDestination("db3:5432")
+	full := func(change func(*sekisho.Limits)) sekisho.Limits {
+		l := sekisho.Limits{Audit: sekisho.AuditStrict, TTL: time.Minute, PTY: true, Shell: true, Exec: true, Agent: true, X11: true,
+			Subsystems: []string{"sftp"}, Env: []string{"LANG"}, Forward: []sekisho.Destination{db2}, Listen: []sekisho.Destination{db2},
+			Nested: sekisho.NestedRecord, Files: []sekisho.FileLimit{{Paths: []string{"/srv"}}}, Longest: time.Hour, Idle: time.Minute,
+			Fresh: time.Hour}
+		change(&l)
+		return l
+	}
+	before := full(func(*sekisho.Limits) {})
+	for what, c := range map[string]struct {
+		change func(*sekisho.Limits)
+		within bool
+	}{
+		"the same":        {func(*sekisho.Limits) {}, true},
+		"other ttl":       {func(l *sekisho.Limits) { l.TTL, l.Fresh = time.Second, time.Second }, true},
+		"more":            {func(l *sekisho.Limits) { l.Forward = append(l.Forward, db3); l.Env = append(l.Env, "X") }, true},
+		"longer":          {func(l *sekisho.Limits) { l.Longest, l.Idle = 0, time.Hour }, true},
+		"shorter":         {func(l *sekisho.Limits) { l.Longest = time.Minute }, false},
+		"less idle":       {func(l *sekisho.Limits) { l.Idle = time.Second }, false},
+		"no audit":        {func(l *sekisho.Limits) { l.Audit = sekisho.AuditNone }, false},
+		"no terminal":     {func(l *sekisho.Limits) { l.PTY = false }, false},
+		"no shell":        {func(l *sekisho.Limits) { l.Shell = false }, false},
+		"no exec":         {func(l *sekisho.Limits) { l.Exec = false }, false},
+		"no agent":        {func(l *sekisho.Limits) { l.Agent = false }, false},
+		"no x11":          {func(l *sekisho.Limits) { l.X11 = false }, false},
+		"no nested":       {func(l *sekisho.Limits) { l.Nested = sekisho.NestedRefuse }, false},
+		"other forward":   {func(l *sekisho.Limits) { l.Forward = []sekisho.Destination{db3} }, false},
+		"no listen":       {func(l *sekisho.Limits) { l.Listen = nil }, false},
+		"other env":       {func(l *sekisho.Limits) { l.Env = []string{"TZ"} }, false},
+		"other subsystem": {func(l *sekisho.Limits) { l.Subsystems = []string{"netconf"} }, false},
+		"read-only":       {func(l *sekisho.Limits) { l.Files = []sekisho.FileLimit{{Paths: []string{"/srv"}, ReadOnly: true}} }, false},
+		"other paths":     {func(l *sekisho.Limits) { l.Files = []sekisho.FileLimit{{Paths: []string{"/opt"}}} }, false},
+	} {
+		if got := before.Within(full(c.change)); got != c.within {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	if full(func(l *sekisho.Limits) { l.Longest = 0 }).Within(before) {
+		t.Error("a session without end goes on where an hour is the longest")
+	}
+}
