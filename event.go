@@ -57,7 +57,8 @@ const (
 	EventCertificate        = "certificate"      // certificate
 	EventSessionStarted     = "session.started"  // detail: door (pass, audit), way, parent (the session it came through)
 	EventSessionEnded       = "session.ended"    // detail: seconds, bytes_in, bytes_out, refused; error
-	EventSessionRefused     = "session.refused"  // error
+	EventSessionRefused     = "session.refused"  // detail: way, parent; error
+	EventVisit              = "visit"            // somebody came to the SSH port without saying where to; session is the visit's ID
 	EventSessionWarned      = "session.warned"   // the user was told that it will end; detail: limit (longest, idle), seconds
 	EventChannel            = "session.channel"  // detail: channel, type, command or subsystem
 	EventRequest            = "session.request"  // detail: channel, type (pty-req, env, signal, break, x11-req …), value
@@ -71,7 +72,7 @@ const (
 	EventRecordingClosed    = "recording.closed" // detail: chain, bytes
 	EventRecordingCut       = "recording.interrupted"
 	EventRecordingRead      = "recording.read"  // somebody downloaded it
-	EventTargetAdded        = "target.added"    // detail: labels, logins, audited
+	EventTargetAdded        = "target.added"    // detail: labels, logins, audited, addresses
 	EventTargetHostKey      = "target.host_key" // its connector reports another one; detail: key, before (fingerprints)
 	EventConnectorJoined    = "connector.joined"
 	EventConnectorRefused   = "connector.refused" // error
