@@ -17,36 +17,33 @@ type channelConn struct {
 	inner    net.Conn // the channel's end
 	channel  ssh.Channel
 	client   netip.Addr
-
-	in, out atomic.Int64 // bytes read from the channel and written to it
 }
 
 // newChannelConn makes a connection of a channel that was accepted, opened by somebody at client. Nothing arrives on
-// it until feed is called.
-func newChannelConn(ch ssh.Channel, client netip.Addr) *channelConn {
+// it until feed is called; what is written to the channel is counted.
+func newChannelConn(ch ssh.Channel, client netip.Addr, count *atomic.Int64) *channelConn {
 	c := &channelConn{channel: ch, client: client}
 	c.Conn, c.inner = net.Pipe()
-	go c.drain()
+	go c.drain(count)
 	return c
 }
 
-// feed brings what was read from the channel before, and then what src reads from it, and returns when either side has
-// ended.
-func (c *channelConn) feed(first []byte, src io.Reader) {
+// feed brings what was read from the channel before, and then what src reads from it, counting that. It returns when
+// either side has ended.
+func (c *channelConn) feed(first []byte, src io.Reader, count *atomic.Int64) {
 	defer c.inner.Close()
 	if len(first) > 0 {
-		c.in.Add(int64(len(first)))
 		if _, err := c.inner.Write(first); err != nil {
 			return
 		}
 	}
-	pump(c.inner, src, &c.in)
+	pump(c.inner, src, count)
 }
 
 // drain takes what is written to the connection to the channel.
-func (c *channelConn) drain() {
+func (c *channelConn) drain(count *atomic.Int64) {
 	defer c.inner.Close()
-	pump(c.channel, c.inner, &c.out)
+	pump(c.channel, c.inner, count)
 	c.channel.CloseWrite()
 	c.channel.Close()
 }
