@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
-	"github.com/sekisho/sekisho/policy"
 )
 
 // Doors, as the contract names them.
@@ -130,10 +128,9 @@ func ProofText(token, host, login string) []byte {
 	return []byte("sekisho-connect-v1\n" + hex.EncodeToString(sum[:]) + "\n" + host + "\n" + login + "\n")
 }
 
-// judge finds the target and decides. A target that does not exist is judged like one without labels, so that who
-// may not go there hears the same kind of sentence; only who would be let in learns that there is none.
+// judge finds the target and decides.
 func (d access) judge(ctx context.Context, q *question) (*sekisho.Target, sekisho.Decision, error) {
-	target, err := d.find(ctx, q.host)
+	target, err := Find(ctx, d.Store, d.Domain, q.host)
 	exists := err == nil
 	if err != nil && !errors.Is(err, sekisho.ErrNotFound) {
 		return nil, sekisho.Decision{}, fmt.Errorf("read target: %w", err)
@@ -141,41 +138,7 @@ func (d access) judge(ctx context.Context, q *question) (*sekisho.Target, sekish
 	if !exists {
 		target = &sekisho.Target{Name: q.host}
 	}
-	set, now := d.Policies(), d.Now()
-	request := policy.Request{
-		Action: policy.Connect, Identity: q.who.Identity, Target: target, Login: q.login, ClientAddress: q.who.address,
-	}
-	if !slices.Contains(target.Logins, q.login) {
-		// The same for logins: judged as if it were there first.
-		supposed := *target
-		supposed.Logins = append(slices.Clone(target.Logins), q.login)
-		request.Target = &supposed
-	}
-	decision := set.Evaluate(request, now)
-	switch {
-	case decision.Effect != sekisho.Allow:
-	case !exists:
-		decision = sekisho.Decision{
-			Effect: sekisho.Deny, Reason: "There is no target called " + q.host + ".", Next: "Check the name: sekisho targets lists yours.",
-		}
-	case request.Target != target:
-		request.Target = target
-		decision = set.Evaluate(request, now)
-	}
-	return target, decision, nil
-}
-
-// find looks a host up as typed: a target's name, or its name under the domain.
-func (d access) find(ctx context.Context, host string) (*sekisho.Target, error) {
-	t, err := d.Store.Target(ctx, host)
-	if !errors.Is(err, sekisho.ErrNotFound) || d.Domain == "" {
-		return t, err
-	}
-	name, under := strings.CutSuffix(host, "."+strings.ToLower(d.Domain))
-	if !under {
-		return nil, err
-	}
-	return d.Store.Target(ctx, name)
+	return target, Judge(d.Policies(), Traveller{q.who.Identity, q.who.address}, target, exists, q.login, d.Now()), nil
 }
 
 // let makes certificate and token. The decision and the certificate's line become durable together, before either is
@@ -234,33 +197,15 @@ func (d access) Targets(ctx context.Context, req *connect.Request[apiv1.TargetsR
 	if err != nil {
 		return nil, err
 	}
-	all, err := d.Store.Targets(ctx)
+	places, err := Places(ctx, d.Store, d.Policies(), Traveller{who.Identity, who.address}, d.Now())
 	if err != nil {
-		return nil, fmt.Errorf("list targets: %w", err)
+		return nil, err
 	}
-	set, now := d.Policies(), d.Now()
 	res := &apiv1.TargetsResponse{}
-	for _, t := range all {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		m := &apiv1.Target{Name: t.Name, Labels: t.Labels, Class: t.Class, Door: doorPass}
-		for _, l := range t.Logins {
-			decision := set.Evaluate(policy.Request{
-				Action: policy.Connect, Identity: who.Identity, Target: t, Login: l, ClientAddress: who.address,
-			}, now)
-			if decision.Effect != sekisho.Allow {
-				continue
-			}
-			m.Logins = append(m.Logins, l)
-			if t.Audited || decision.Limits.Audit != sekisho.AuditNone {
-				m.Door = doorAudit
-			}
-		}
-		if len(m.Logins) > 0 {
-			m.Linked = d.Linked(t.Name)
-			res.Targets = append(res.Targets, m)
-		}
+	for _, p := range places {
+		res.Targets = append(res.Targets, &apiv1.Target{
+			Name: p.Name, Labels: p.Labels, Class: p.Class, Door: p.Door, Logins: p.Logins, Linked: d.Linked(p.Name),
+		})
 	}
 	return connect.NewResponse(res), nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +261,7 @@ func TestNewJoinToken(t *testing.T) {
 		"class":      {Targets: []sekisho.Target{{Name: "web9", Logins: []string{"root"}, Class: "p i i"}}},
 		"twice":      {Targets: []sekisho.Target{{Name: "web9", Logins: []string{"root"}}, {Name: "web9", Logins: []string{"root"}}}},
 		"connector":  {Name: "a b", Targets: []sekisho.Target{{Name: "web9", Logins: []string{"root"}}}},
+		"address":    {Targets: []sekisho.Target{{Name: "web9", Logins: []string{"root"}, Addresses: []string{"10.0.0.1/8"}}}},
 		"class form": {Targets: []sekisho.Target{{Name: "web9", Logins: []string{"root"}, Class: "a:b"}}},
 	} {
 		p.Now = h.now()
@@ -281,5 +283,40 @@ func TestNewJoinToken(t *testing.T) {
 	}
 	if ev := h.events(sekisho.EventTargetAdded); len(ev) != 2 || ev[0].Detail["logins"] != "deploy root" || ev[0].Detail["audited"] != "false" {
 		t.Errorf("noted %+v", ev)
+	}
+}
+
+func TestTargetsAddresses(t *testing.T) {
+	h := newHouse(t)
+	add := func(name string, addresses ...string) error {
+		_, err := control.NewJoinToken(t.Context(), h.db, h.log.Append, control.JoinParams{Now: h.now(),
+			Targets: []sekisho.Target{{Name: name, Logins: []string{"root"}, Addresses: addresses}}})
+		return err
+	}
+	if err := add("near", "2001:DB8::7", "192.0.2.0/24", "192.0.2.1/32", "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	near, err := h.db.Target(t.Context(), "near")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"192.0.2.0/24", "192.0.2.1", "2001:db8::7"}, near.Addresses); diff != "" {
+		t.Error(diff)
+	}
+	noted := h.events(sekisho.EventTargetAdded)
+	if got := noted[0].Detail["addresses"]; got != "192.0.2.0/24 192.0.2.1 2001:db8::7" {
+		t.Errorf("noted %q", got)
+	}
+	if err := add("far", "198.51.100.1", "2001:db8::7/128"); !errors.Is(err, sekisho.ErrTaken) || !strings.Contains(err.Error(), "near") {
+		t.Errorf("another's address: %v", err)
+	}
+	if len(h.events(sekisho.EventTargetAdded)) != len(noted) {
+		t.Error("a refused target was noted")
+	}
+	if err := add("near", "2001:db8::8"); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("far", "2001:db8::7"); err != nil {
+		t.Errorf("an address that was given up: %v", err)
 	}
 }

@@ -73,6 +73,9 @@ func NewJoinToken(ctx context.Context, store TokenStore, note func(context.Conte
 		inv.Targets = append(inv.Targets, t.Name)
 		events[i] = targetEvent(t, p.Actor)
 	}
+	if err := checkFree(ctx, store, p.Targets); err != nil {
+		return "", err
+	}
 	if err := note(ctx, events...); err != nil {
 		return "", fmt.Errorf("note targets: %w", err)
 	}
@@ -108,13 +111,40 @@ func saveTarget(ctx context.Context, store Targets, t sekisho.Target) error {
 	return nil
 }
 
+// checkFree reports addresses that are another target's, before anything is noted. The store has the last word.
+func checkFree(ctx context.Context, store Targets, wanted []sekisho.Target) error {
+	all, err := store.Targets(ctx)
+	if err != nil {
+		return fmt.Errorf("list targets: %w", err)
+	}
+	owner := make(map[string]string)
+	for _, t := range all {
+		for _, a := range t.Addresses {
+			owner[a] = t.Name
+		}
+	}
+	for _, t := range wanted {
+		for _, a := range t.Addresses {
+			if other := owner[a]; other != "" && other != t.Name {
+				return fmt.Errorf("target %s: address %s is target %s's: %w", t.Name, a, other, sekisho.ErrTaken)
+			}
+			owner[a] = t.Name
+		}
+	}
+	return nil
+}
+
 func targetEvent(t *sekisho.Target, actor string) *sekisho.Event {
-	return &sekisho.Event{
+	ev := &sekisho.Event{
 		Kind: sekisho.EventTargetAdded, Actor: actor, Target: t.Name,
 		Detail: map[string]string{
 			"labels": strings.Join(t.Labels, " "), "logins": strings.Join(t.Logins, " "), "audited": strconv.FormatBool(t.Audited),
 		},
 	}
+	if len(t.Addresses) > 0 {
+		ev.Detail["addresses"] = strings.Join(t.Addresses, " ")
+	}
+	return ev
 }
 
 func checkTarget(t *sekisho.Target) error {
@@ -137,6 +167,24 @@ func checkTarget(t *sekisho.Target) error {
 	if t.Class != "" && sekisho.CheckLabel("class:"+t.Class) != nil { // it has the form of a label's value
 		return fmt.Errorf("target %s: class %.60q: want letters, digits and _ . / -", t.Name, t.Class)
 	}
+	return checkAddresses(t)
+}
+
+// checkAddresses brings the target's addresses into their one form.
+func checkAddresses(t *sekisho.Target) error {
+	if len(t.Addresses) > sekisho.MaxAddresses {
+		return fmt.Errorf("target %s: want at most %d addresses", t.Name, sekisho.MaxAddresses)
+	}
+	var all []string
+	for _, a := range t.Addresses {
+		prefix, err := sekisho.ParseAddress(a)
+		if err != nil {
+			return fmt.Errorf("target %s: %w", t.Name, err)
+		}
+		all = append(all, sekisho.FormatAddress(prefix))
+	}
+	slices.Sort(all)
+	t.Addresses = slices.Compact(all)
 	return nil
 }
 
