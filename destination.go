@@ -1,6 +1,7 @@
 package sekisho
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -130,6 +131,12 @@ func (d Destination) HoldsSocket(name string) bool {
 	}
 	ok, err := path.Match(d.socket, name)
 	return err == nil && ok
+}
+
+// Compare orders destinations: sockets, ranges of addresses, then names. It is 0 for equal ones only.
+func (d Destination) Compare(e Destination) int {
+	return cmp.Or(strings.Compare(d.host, e.host), d.prefix.Compare(e.prefix), cmp.Compare(d.first, e.first),
+		cmp.Compare(d.last, e.last), strings.Compare(d.socket, e.socket))
 }
 
 // Any reports whether d holds every host and port.

@@ -1,6 +1,7 @@
 package sekisho_test
 
 import (
+	"cmp"
 	"testing"
 
 	"github.com/sekisho/sekisho"
@@ -71,6 +72,22 @@ func TestDestinationRefused(t *testing.T) {
 		"a b:22", "*x:22", "*.*.x:22", "/run/../x", "/run/[", "-x:1", "fe80::1%eth0:22", "[fe80::1%eth0]:22"} {
 		if d, err := sekisho.ParseDestination(s); err == nil {
 			t.Errorf("%q is taken as %s", s, d)
+		}
+	}
+}
+
+func TestDestinationCompare(t *testing.T) {
+	sorted := []string{"/run/a.sock", "/run/b.sock", "10.0.0.0/8:1-2", "10.0.0.0/9:1-2", "[fd00::/8]:443", "*:*", "*.internal:80", "db2:80", "db2:80-90", "db2:81"}
+	for i, a := range sorted {
+		for j, b := range sorted {
+			d, err := sekisho.ParseDestination(a)
+			e, err2 := sekisho.ParseDestination(b)
+			if err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+			if got, want := d.Compare(e), cmp.Compare(i, j); got != want {
+				t.Errorf("%s against %s: %d, want %d", a, b, got, want)
+			}
 		}
 	}
 }

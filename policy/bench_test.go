@@ -66,3 +66,23 @@ func BenchmarkEvaluate(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkMerge measures a decision by several permits, each with lists of its own.
+func BenchmarkMerge(b *testing.B) {
+	for _, n := range []int{1, 4, 16} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var text strings.Builder
+			for i := range n {
+				fmt.Fprintf(&text, "@id(\"p%d\") @forward(\"db%d:5432 10.%d.0.0/16:443\") @env(\"LANG X%d\") @longest(\"8h\")\n", i, i, i, i)
+				text.WriteString("permit (principal, action == Action::\"connect\", resource);\n")
+			}
+			set, request := load(b, text.String()), connect(someone("sam"), db1, "root")
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := set.Evaluate(request, now); len(d.Limits.Forward) != 2*n {
+					b.Fatalf("%+v", d)
+				}
+			}
+		})
+	}
+}

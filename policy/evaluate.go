@@ -13,7 +13,8 @@ import (
 // maxGroups bounds the groups of one person. More are not cut short, for a forbid may name the one left out.
 const maxGroups = 1000
 
-// Evaluate decides one request at that time. It never errs towards allowing: what cannot be judged is denied.
+// Evaluate decides one request at that time. It never errs towards allowing: what cannot be judged is denied. Lists in the
+// decision's limits belong to the Set: they are for reading only.
 func (s *Set) Evaluate(r Request, now time.Time) sekisho.Decision {
 	if d, ok := before(r); !ok {
 		return d
@@ -62,10 +63,21 @@ func (s *Set) allow(r Request, reasons []cedar.DiagnosticReason) sekisho.Decisio
 	for i, id := range d.Policies {
 		permits[i] = s.byID[id]
 	}
-	d.Limits = merge(permits)
+	var ok bool
+	if d.Limits, ok = merge(permits); !ok {
+		return tooMuch(r, d.Policies)
+	}
 	if r.Target.Audited {
 		d.Limits.Audit = sekisho.AuditStrict
 	}
+	return d
+}
+
+// tooMuch denies because what the permits give together has no room in a decision.
+func tooMuch(r Request, ids []string) sekisho.Decision {
+	d := deny(which(ids)+verb(ids, " lets ", " let ")+person(r.Identity)+" "+going(r)+", but together they list more than a decision holds.",
+		"Ask an administrator to list less in them: at most "+number(maxMerged)+" destinations, variables or file limits together.")
+	d.Policies = ids
 	return d
 }
 

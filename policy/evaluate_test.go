@@ -46,7 +46,24 @@ func allowed(limits sekisho.Limits, policies ...string) sekisho.Decision {
 	return sekisho.Decision{Effect: sekisho.Allow, Policies: policies, Limits: limits}
 }
 
-var plain = sekisho.Limits{TTL: 2 * time.Minute, PTY: true}
+// plain is what a permit without annotations gives, with changes.
+func plain(changes ...func(*sekisho.Limits)) sekisho.Limits {
+	l := sekisho.Limits{TTL: 2 * time.Minute, PTY: true, Shell: true, Exec: true, Subsystems: []string{"*"},
+		Env: []string{"COLORTERM", "LANG", "LC_*"}, Files: []sekisho.FileLimit{{}}}
+	for _, change := range changes {
+		change(&l)
+	}
+	return l
+}
+
+func strict(l *sekisho.Limits) { l.Audit = sekisho.AuditStrict }
+
+func lasting(ttl time.Duration) func(*sekisho.Limits) {
+	return func(l *sekisho.Limits) { l.TTL = ttl }
+}
+
+// sameDestinations lets cmp compare what hides its fields.
+var sameDestinations = cmp.Comparer(func(a, b sekisho.Destination) bool { return a == b })
 
 func TestEvaluate(t *testing.T) {
 	audited := *db1
@@ -59,7 +76,7 @@ func TestEvaluate(t *testing.T) {
 		want           sekisho.Decision
 	}{
 		{"permit in group", srePolicy, connect(someone("sam", "dev", "sre"), db1, "root"),
-			allowed(sekisho.Limits{Audit: sekisho.AuditStrict, TTL: 5 * time.Minute, PTY: true}, "sre-prod")},
+			allowed(plain(strict, lasting(5*time.Minute)), "sre-prod")},
 		{"near miss by group", srePolicy, connect(someone("ken", "dev"), db1, "root"),
 			denied(nil, "No policy lets ken@example.com (groups: dev) onto db1 as root; policy sre-prod lets group sre do so.",
 				"Ask an administrator to add you to group sre, or to write a policy that permits group dev.")},
@@ -87,7 +104,7 @@ func TestEvaluate(t *testing.T) {
 			denied(nil, "No policy lets sam@example.com (groups: sre) onto db1 as root without a second factor; policy mfa lets you do so with one.",
 				"Sign in again with a second factor.")},
 		{"a second factor is there", `@id("mfa") permit (principal in Group::"sre", action == Action::"connect", resource) when { principal.methods.contains("mfa") };`,
-			connect(mfa, db1, "root"), allowed(plain, "mfa")},
+			connect(mfa, db1, "root"), allowed(plain(), "mfa")},
 		{"forbid outweighs permit", srePolicy + `@id("freeze") forbid (principal, action == Action::"connect", resource == Target::"db1");`,
 			connect(someone("sam", "sre"), db1, "root"),
 			denied([]string{"freeze"}, "Policy freeze forbids sam@example.com (groups: sre) to go onto db1 as root.",
@@ -95,23 +112,23 @@ func TestEvaluate(t *testing.T) {
 		{"a login the target lacks", `@id("all") permit (principal, action, resource);`, connect(someone("sam", "sre"), db1, "oracle"),
 			denied(nil, "Target db1 has no login oracle.", "Check the name before the @, or ask an administrator to add oracle to the logins of db1.")},
 		{"an audited target is audited whatever the policy says", `@id("all") permit (principal, action, resource);`, connect(someone("sam"), &audited, "root"),
-			allowed(sekisho.Limits{Audit: sekisho.AuditStrict, TTL: 2 * time.Minute, PTY: true}, "all")},
+			allowed(plain(strict), "all")},
 		{"limits of several permits", `
 			@id("a") @ttl("30s") @pty("deny") permit (principal, action == Action::"connect", resource);
 			@id("b") @ttl("8h") permit (principal in Group::"sre", action == Action::"connect", resource);
 			@id("c") @audit("strict") @ttl("10s") @pty("deny") permit (principal == Person::"sam@example.com", action == Action::"connect", resource);`,
 			connect(someone("sam", "sre"), db1, "root"),
-			allowed(sekisho.Limits{Audit: sekisho.AuditStrict, TTL: 8 * time.Hour, PTY: true}, "a", "b", "c")},
+			allowed(plain(strict, lasting(8*time.Hour)), "a", "b", "c")},
 		{"limits of one permit", `@id("a") @ttl("30s") @pty("deny") permit (principal, action == Action::"connect", resource);`,
-			connect(someone("sam", "sre"), db1, "root"), allowed(sekisho.Limits{TTL: 30 * time.Second}, "a")},
+			connect(someone("sam", "sre"), db1, "root"), allowed(plain(lasting(30*time.Second), func(l *sekisho.Limits) { l.PTY = false }), "a")},
 		{"person's attributes", `@id("a") permit (principal, action == Action::"connect", resource) when {
 				principal.subject == "sam@example.com" && principal.email like "*@example.com" && principal.issuer == "https://idp.example.com" &&
 				principal has auth_time && context.time.durationSince(principal.auth_time) == duration("1h") };`,
-			connect(someone("sam"), db1, "root"), allowed(plain, "a")},
+			connect(someone("sam"), db1, "root"), allowed(plain(), "a")},
 		{"target's attributes and context", `@id("a") permit (principal, action == Action::"connect", resource) when {
 				resource.name == "db1" && resource.class == "" && !resource.audited && context.time == datetime("2026-03-04T09:30:00Z") &&
 				context has client_address && context.client_address.isInRange(ip("192.0.2.0/24")) };`,
-			connect(someone("sam"), db1, "root"), allowed(plain, "a")},
+			connect(someone("sam"), db1, "root"), allowed(plain(), "a")},
 		{"house action", `@id("auditors") permit (principal in Group::"audit", action == Action::"readAudit", resource == House::"sekisho");`,
 			policy.Request{Action: policy.ReadAudit, Identity: someone("kay", "audit")}, allowed(sekisho.Limits{}, "auditors")},
 		{"house action missed", `@id("auditors") permit (principal in Group::"audit", action == Action::"readRecordings", resource == House::"sekisho");`,

@@ -7,8 +7,11 @@
 // Evaluate walks: a login the target does not have is denied before Cedar is asked → the few policies whose scope
 // can match are looked up in an index → Cedar weighs them (a forbid outweighs every permit) → a policy that fails
 // while it runs denies, for Cedar itself would skip it, a forbid included → permits that agree are folded into
-// limits: the strictest audit, the longest ttl, a terminal if any gives one → a denial is put in words, naming the
+// limits: what they give adds up, and of what they watch the strictest holds → a denial is put in words, naming the
 // policy that would have let somebody else in and what to do about it.
+//
+// Limits come from the annotations of permits. Load refuses those that could not be held, such as limits on files beside
+// a shell, and gives a permit that only the audit door can hold to its word Audit strict by itself.
 //
 // The package is pure: text, request and time go in, a decision comes out. It does no I/O and has no clock.
 package policy

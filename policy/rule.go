@@ -4,18 +4,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/cedar-policy/cedar-go"
 
 	"github.com/sekisho/sekisho"
-)
-
-// Limits of an allowed connection where no policy says otherwise, and the bounds of @ttl.
-const (
-	defaultTTL = 2 * time.Minute
-	minTTL     = 10 * time.Second
-	maxTTL     = 24 * time.Hour
 )
 
 // rule is one policy, ready to be weighed.
@@ -38,10 +31,7 @@ func (r *rule) effect() string {
 	return "forbid"
 }
 
-var (
-	idForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	annotations = []string{"id", "audit", "ttl", "pty"}
-)
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // annotationError is what is wrong with one annotation.
 type annotationError struct{ key, text string }
@@ -53,8 +43,7 @@ func (r *rule) annotate() []annotationError {
 		wrong = append(wrong, annotationError{key, fmt.Sprintf(format, args...)})
 	}
 	if r.permit {
-		r.limits = sekisho.Limits{TTL: defaultTTL, PTY: true, Shell: true, Exec: true, Subsystems: []string{"*"},
-			Env: []string{"LANG", "LC_*", "COLORTERM"}, Files: []sekisho.FileLimit{{}}}
+		r.limits = defaultLimits()
 	}
 	id, named := r.annotations["id"]
 	switch {
@@ -69,58 +58,21 @@ func (r *rule) annotate() []annotationError {
 		switch {
 		case key == "id":
 		case !slices.Contains(annotations, key):
-			bad(key, "unknown annotation @%s%s; known are @id, @audit, @ttl and @pty", key, didYouMean(key, annotations))
+			bad(key, "unknown annotation @%s%s; known are @%s", key, didYouMean(key, annotations), strings.Join(annotations, " @"))
 		case !r.permit:
 			bad(key, "@%s says what a permit gives; it has no meaning on a forbid", key)
 		case !slices.Contains(r.actions, Connect):
 			bad(key, "@%s says what a connection may do; this policy does not cover the action connect", key)
 		default:
-			if text := r.limit(key, value); text != "" {
-				bad(key, "%s", text)
+			if err := readerOf(key)(&r.limits, value); err != nil {
+				bad(key, "@%s(%q): %v", key, clip(value), err)
 			}
 		}
 	}
+	if r.permit && len(wrong) == 0 {
+		if key, text := r.settle(); text != "" {
+			bad(key, "@%s %s", key, text)
+		}
+	}
 	return wrong
-}
-
-// limit takes one annotation into the limits, or says why it cannot.
-func (r *rule) limit(key, value string) string {
-	switch key {
-	case "audit":
-		if value != string(sekisho.AuditStrict) {
-			return fmt.Sprintf("@audit(%q): want \"strict\"%s", value, didYouMean(value, []string{"strict"}))
-		}
-		r.limits.Audit = sekisho.AuditStrict
-	case "ttl":
-		ttl, err := time.ParseDuration(value)
-		if err != nil {
-			return fmt.Sprintf("@ttl(%q): want a duration such as \"90s\", \"2m\" or \"8h\"", value)
-		}
-		if ttl < minTTL || ttl > maxTTL {
-			return fmt.Sprintf("@ttl(%q): want a duration from 10s to 24h", value)
-		}
-		r.limits.TTL = ttl
-	case "pty":
-		if value != "allow" && value != "deny" {
-			return fmt.Sprintf("@pty(%q): want \"allow\" or \"deny\"%s", value, didYouMean(value, []string{"allow", "deny"}))
-		}
-		r.limits.PTY = value == "allow"
-	}
-	return ""
-}
-
-// merge folds the limits of permits that all allow: the strictest audit, the longest ttl, a terminal if any
-// gives one.
-func merge(permits []*rule) sekisho.Limits {
-	var all sekisho.Limits
-	for _, r := range permits {
-		if r.limits.Audit == sekisho.AuditStrict {
-			all.Audit = sekisho.AuditStrict
-		}
-		all.TTL = max(all.TTL, r.limits.TTL)
-		all.PTY = all.PTY || r.limits.PTY
-		all.Shell, all.Exec = all.Shell || r.limits.Shell, all.Exec || r.limits.Exec
-		all.Subsystems, all.Env, all.Files = r.limits.Subsystems, r.limits.Env, r.limits.Files
-	}
-	return all
 }
