@@ -22,6 +22,8 @@ type channel struct {
 	exit      atomic.Pointer[map[string]string] // how the program ended, for the event
 	context   context.Context                   // of the session
 	answering sync.Mutex                        // held while a request of the user is under way
+	voice     sync.Mutex                        // held while the user is told something by us
+	silent    bool                              // nothing more can be told
 	early     []*sekisho.Event                  // of requests before there is a program, to be noted with it
 	watch     atomic.Pointer[watching]          // where the program moves files
 	started   chan struct{}                     // closed once the target runs a program, or never will
@@ -87,7 +89,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	})
 	all.Go(func() {
 		down.Wait()
-		c.near.CloseWrite()
+		c.hush()
 	})
 	report(c.targetRequests(farRequests))
 	down.Wait()

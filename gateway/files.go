@@ -78,12 +78,24 @@ func (c *channel) say(sentence string) {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		io.WriteString(c.near.Stderr(), "\r\nsekisho: "+sentence+"\r\n")
+		c.voice.Lock()
+		defer c.voice.Unlock()
+		if !c.silent {
+			io.WriteString(c.near.Stderr(), "\r\nsekisho: "+sentence+"\r\n")
+		}
 	}()
 	select {
 	case <-told:
 	case <-time.After(time.Second):
 	}
+}
+
+// hush ends what the user is told over this channel.
+func (c *channel) hush() {
+	c.voice.Lock()
+	defer c.voice.Unlock()
+	c.silent = true
+	c.near.CloseWrite()
 }
 
 // outflow carries a watched program's output to the user. What the watcher has told of waits for the recording to hold
