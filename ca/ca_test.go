@@ -9,15 +9,18 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sekisho/sekisho"
@@ -253,6 +256,69 @@ func TestDoors(t *testing.T) {
 	}
 }
 
+// What the gateway needs at the target to keep its limits is in its own certificate; a person's has what sshd can hold.
+func TestExtensions(t *testing.T) {
+	list := func(texts ...string) []sekisho.Destination {
+		var out []sekisho.Destination
+		for _, s := range texts {
+			d, err := sekisho.ParseDestination(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, d)
+		}
+		return out
+	}
+	const agent, ports, pty, x11 = "permit-agent-forwarding", "permit-port-forwarding", "permit-pty", "permit-X11-forwarding"
+	some, all := list("10.0.0.0/8:443", "/run/a.sock"), list("*:*")
+	for name, tt := range map[string]struct {
+		limits      sekisho.Limits
+		pass, audit []string // the person's, for either door
+		gateways    []string
+	}{
+		"nothing":            {limits: sekisho.Limits{Shell: true, Exec: true, Subsystems: []string{"*"}}},
+		"terminal":           {sekisho.Limits{PTY: true}, []string{pty}, []string{pty}, []string{pty}},
+		"agent":              {sekisho.Limits{Agent: true}, []string{agent}, []string{agent}, []string{agent}},
+		"display":            {sekisho.Limits{X11: true}, []string{x11}, []string{x11}, []string{x11}},
+		"anywhere both ways": {sekisho.Limits{Forward: all, Listen: all}, []string{ports}, []string{ports}, []string{ports}},
+		"anywhere one way":   {sekisho.Limits{Forward: all}, nil, []string{ports}, []string{ports}},
+		"the other way":      {sekisho.Limits{Listen: all}, nil, []string{ports}, []string{ports}},
+		"some":               {sekisho.Limits{Forward: some, Listen: some}, nil, []string{ports}, []string{ports}},
+		"all": {sekisho.Limits{PTY: true, Agent: true, X11: true, Forward: all, Listen: all},
+			[]string{x11, agent, ports, pty}, []string{x11, agent, ports, pty}, []string{x11, agent, ports, pty}},
+	} {
+		a, b := newAuthority(t)
+		tt.limits.TTL = time.Minute
+		req := alice(t)
+		session := &sekisho.Session{ID: "ses_1", SignIn: "sin_a", Identity: req.SignIn.Identity, Target: "web1", Login: "deploy"}
+		check := func(issuer string, want []string, cert *ssh.Certificate, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := slices.Sorted(maps.Keys(cert.Extensions))
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: %s (-want +got):\n%s", name, issuer, diff)
+			}
+			line := b.events[cert.Serial]
+			if diff := cmp.Diff(got, line.Certificate.Extensions, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: %s: the log says something else:\n%s", name, issuer, diff)
+			}
+			if err := ca.Matches(cert, line); err != nil {
+				t.Errorf("%s: %s: %v", name, issuer, err)
+			}
+		}
+		req.Limits = tt.limits
+		cert, err := a.People(t.Context(), req)
+		check("pass door", tt.pass, cert, err)
+		req.Gateway = true
+		cert, err = a.People(t.Context(), req)
+		check("audit door", tt.audit, cert, err)
+		cert, err = a.Gateways(t.Context(), ca.GatewayRequest{Session: session, Limits: tt.limits, Key: newPublic(t), GatewayName: "main"})
+		check("gateway", tt.gateways, cert, err)
+	}
+}
+
 func TestHosts(t *testing.T) {
 	a, b := newAuthority(t)
 	cert, err := a.Hosts(t.Context(), ca.HostRequest{
@@ -435,6 +501,12 @@ func TestKeygenReads(t *testing.T) {
 	a, _ := newAuthority(t)
 	req := alice(t)
 	req.SignIn.Identity.Subject = "alice o'neil\n/x@example.com"
+	anywhere, err := sekisho.ParseDestination("*:*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Limits.Agent, req.Limits.X11 = true, true
+	req.Limits.Forward, req.Limits.Listen = []sekisho.Destination{anywhere}, []sekisho.Destination{anywhere}
 	cert, err := a.People(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
@@ -454,7 +526,8 @@ func TestKeygenReads(t *testing.T) {
 		"Serial: 1\n",
 		"deploy:web1\n",
 		"Critical Options: (none)",
-		"permit-pty\n",
+		"Extensions: \n                permit-X11-forwarding\n                permit-agent-forwarding\n" +
+			"                permit-port-forwarding\n                permit-pty\n",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("ssh-keygen does not say %q:\n%s", want, out)

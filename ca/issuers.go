@@ -26,7 +26,7 @@ type PeopleRequest struct {
 	Login  string
 	// Key is the key made for this connection.
 	Key ssh.PublicKey
-	// Limits are the decision's: TTL and PTY end up in the certificate.
+	// Limits are the decision's: TTL, and what sshd holds by extensions, end up in the certificate.
 	Limits sekisho.Limits
 	// Gateway makes the certificate good for the audit door only. A must where the limits or the target say audit.
 	Gateway bool
@@ -54,8 +54,10 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 	if !r.Gateway && (r.Target.Audited || r.Limits.Audit != sekisho.AuditNone) {
 		return nil, fmt.Errorf("people's certificate: target %s is audited: only the gateway may log in there", r.Target.Name)
 	}
-	principal := sekisho.Principal(r.Login, r.Target.Name)
+	// The sshd behind the pass door knows no allow-lists: it has forwards of all kinds, to and from anywhere, or none.
+	principal, forwards := sekisho.Principal(r.Login, r.Target.Name), anywhere(r.Limits.Forward) && anywhere(r.Limits.Listen)
 	if r.Gateway {
+		forwards = forwardsAny(r.Limits)
 		principal = sekisho.DoorPrincipal(r.Login, r.Target.Name)
 	}
 	return a.sign(ctx, &order{
@@ -67,7 +69,7 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 		// A certificate never outlives the sign-in it rests on.
 		ttl:        min(r.Limits.TTL, r.SignIn.Expires.Sub(a.now())),
 		maxTTL:     MaxTTL,
-		extensions: extensions(r.Limits),
+		extensions: extensions(r.Limits, forwards),
 		before:     r.Before,
 		event: &sekisho.Event{
 			Actor: r.SignIn.Identity.Subject, SignIn: r.SignIn.ID, Target: r.Target.Name, Login: r.Login,
@@ -139,7 +141,7 @@ func (a *Authority) Gateways(ctx context.Context, r GatewayRequest) (*ssh.Certif
 		principals: []string{sekisho.Principal(s.Login, s.Target)},
 		ttl:        r.Limits.TTL,
 		maxTTL:     MaxTTL,
-		extensions: extensions(r.Limits),
+		extensions: extensions(r.Limits, forwardsAny(r.Limits)),
 		event: &sekisho.Event{
 			Actor: "gateway:" + r.GatewayName, SignIn: s.SignIn, Session: s.ID, Target: s.Target, Login: s.Login,
 			ClientAddress: s.ClientAddress,
@@ -187,10 +189,27 @@ func checkAccount(login, target string) error {
 	return sekisho.CheckTargetName(target)
 }
 
-// extensions are what the limits allow and nothing else: no agent, port or X11 forwarding, no user rc.
-func extensions(l sekisho.Limits) []string {
-	if l.PTY {
-		return []string{"permit-pty"}
+// extensions are what the limits need and nothing else, never a user rc; sorted by name, as a certificate has them
+// (PROTOCOL.certkeys).
+func extensions(l sekisho.Limits, forwards bool) []string {
+	var out []string
+	for _, e := range []struct {
+		name  string
+		given bool
+	}{
+		{"permit-X11-forwarding", l.X11},
+		{"permit-agent-forwarding", l.Agent},
+		{"permit-port-forwarding", forwards},
+		{"permit-pty", l.PTY},
+	} {
+		if e.given {
+			out = append(out, e.name)
+		}
 	}
-	return nil
+	return out
 }
+
+// forwardsAny reports whether the limits give forwards of any kind; the gateway holds the allow-lists itself.
+func forwardsAny(l sekisho.Limits) bool { return len(l.Forward)+len(l.Listen) > 0 }
+
+func anywhere(list []sekisho.Destination) bool { return slices.ContainsFunc(list, sekisho.Destination.Any) }
