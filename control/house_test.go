@@ -50,11 +50,15 @@ type idp struct {
 	fail error
 }
 
-func (i *idp) AuthCodeURL(_ context.Context, state, _, _ string) (string, error) {
-	return "https://idp.example.com/authorize?state=" + url.QueryEscape(state) + "&x=%22%3E%3Cscript%3E", nil
+func (i *idp) AuthCodeURL(_ context.Context, a login.Authorization) (string, error) {
+	to := "https://idp.example.com/authorize?state=" + url.QueryEscape(a.State) + "&x=%22%3E%3Cscript%3E"
+	if !a.Since.IsZero() {
+		to += "&prompt=login"
+	}
+	return to, nil
 }
 
-func (i *idp) Exchange(context.Context, string, string, string) (sekisho.Identity, error) {
+func (i *idp) Exchange(context.Context, string, login.Authorization) (sekisho.Identity, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.next, i.fail
@@ -70,6 +74,7 @@ type house struct {
 	log     *audit.Log
 	ca      *ca.Authority
 	links   *ca.Links
+	desk    *login.Desk
 	key     *ecdsa.PrivateKey // of target tokens
 	logged  *syncBuffer
 	files   map[string][]byte
@@ -146,14 +151,14 @@ func newHouse(t *testing.T) *house {
 	h.links = must(ca.OpenLinks(must(ca.OpenECDSA(filepath.Join(dir, "keys", "link")))(t), filepath.Join(dir, "keys", "link.pem"), h.now))(t)
 	h.key = must(ca.OpenECDSA(filepath.Join(dir, "keys", "pass")))(t)
 	set := must(policy.Load([]policy.File{{Name: "test.cedar", Text: []byte(policies)}}))(t)
-	desk := must(login.New(login.Config{
+	h.desk = must(login.New(login.Config{
 		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger,
 		Note: func(ctx context.Context, ev *sekisho.Event) error { return h.log.Append(ctx, ev) },
 	}))(t)
 	h.handler = must(control.New(control.Config{
 		Name: "Example & Sons", URL: h.url, Domain: "example.internal", SSHHosts: []string{"*.example.internal"},
 		Gateways: []string{h.url + "/v1/stream"}, AuditKey: h.log.VerifierKey(),
-		Desk: desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
+		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: func() *policy.Set { return set }, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Linked: func(target string) bool { return target == "web1" },
 		Cut: func(connector string) { h.cut = append(h.cut, connector) },

@@ -32,12 +32,12 @@ type claims struct {
 }
 
 // identity does our checks on an ID token whose signature, issuer, audience and expiry are good.
-func (p *Provider) identity(t *oidc.IDToken, nonce string) (sekisho.Identity, error) {
+func (p *Provider) identity(t *oidc.IDToken, a Authorization) (sekisho.Identity, error) {
 	var c claims
 	if err := t.Claims(&c); err != nil {
 		return sekisho.Identity{}, refuseIdP(fmt.Errorf("read claims: %w", err))
 	}
-	if err := p.checkToken(t, &c, nonce); err != nil {
+	if err := p.checkToken(t, &c, a.Nonce); err != nil {
 		return sekisho.Identity{}, refuseIdP(fmt.Errorf("check ID token: %w", err))
 	}
 	if err := p.checkEmail(&c); err != nil {
@@ -55,10 +55,25 @@ func (p *Provider) identity(t *oidc.IDToken, nonce string) (sekisho.Identity, er
 		Issuer:  t.Issuer, IssuerSubject: t.Subject,
 		Name: display(c.Name), Groups: groups, Methods: c.Methods,
 	}
-	if c.AuthTime > 0 {
-		id.AuthTime = time.Unix(int64(c.AuthTime), 0).UTC()
+	if id.AuthTime, err = p.authTime(&c, a.Since); err != nil {
+		return sekisho.Identity{}, refuse("The company's identity provider did not ask you to prove yourself again.",
+			"Sign out there, then try again.", fmt.Errorf("check ID token: %w", err))
 	}
 	return id, nil
+}
+
+// authTime is when the person proved themselves. An IdP that was asked to have it done again and does not say when it
+// was is believed to have done so just now.
+func (p *Provider) authTime(c *claims, since time.Time) (time.Time, error) {
+	switch at := time.Unix(int64(c.AuthTime), 0).UTC(); {
+	case c.AuthTime > 0 && at.Before(since.Add(-idpSkew)):
+		return time.Time{}, fmt.Errorf("auth_time %s is before %s", at.Format(time.RFC3339), since.Format(time.RFC3339))
+	case c.AuthTime > 0:
+		return at, nil
+	case since.IsZero():
+		return time.Time{}, nil
+	}
+	return p.cfg.Now().UTC().Truncate(time.Second), nil
 }
 
 func (p *Provider) checkToken(t *oidc.IDToken, c *claims, nonce string) error {

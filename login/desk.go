@@ -46,8 +46,8 @@ const (
 
 // IdP is what a Desk needs of a Provider.
 type IdP interface {
-	AuthCodeURL(ctx context.Context, state, nonce, verifier string) (string, error)
-	Exchange(ctx context.Context, code, verifier, nonce string) (sekisho.Identity, error)
+	AuthCodeURL(context.Context, Authorization) (string, error)
+	Exchange(ctx context.Context, code string, a Authorization) (sekisho.Identity, error)
 }
 
 // Config configures a Desk.
@@ -72,6 +72,9 @@ type Desk struct {
 	proofs *Proofs
 
 	begins, visits, wrongCodes, wrongAll, polls, thefts, refusals, refusalsAll *limiter
+	questions, strangers, strangersAll                                         *limiter
+
+	waiting waiting
 }
 
 // New makes a desk; everything but Lifetime and Proofs must be given.
@@ -100,6 +103,10 @@ func New(cfg Config) (*Desk, error) {
 		thefts:      newLimiter(limitWindow, maxTheftNotes, maxLimitKeys),
 		refusals:    newLimiter(limitWindow, maxRefusals, maxLimitKeys),
 		refusalsAll: newLimiter(limitWindow, maxRefusalAll, 1),
+
+		questions:    newLimiter(limitWindow, maxQuestions, maxLimitKeys),
+		strangers:    newLimiter(limitWindow, maxStrangerAsks, maxLimitKeys),
+		strangersAll: newLimiter(limitWindow, maxStrangerAsksAll, 1),
 	}, nil
 }
 
@@ -116,6 +123,8 @@ type BeginParams struct {
 	State string
 	// Device is the client's name for its machine, for display.
 	Device string
+	// Fresh wants the person to prove themselves anew, even where the IdP still knows the browser.
+	Fresh bool
 	// Thumbprint is the key's that the call's proof was made by; the sign-in will be bound to it.
 	Thumbprint    string
 	ClientAddress string
@@ -146,7 +155,7 @@ func (d *Desk) Begin(ctx context.Context, p BeginParams) (Begun, error) {
 	}
 	b := begun{
 		CodeChallenge: p.CodeChallenge, RedirectURI: p.RedirectURI, State: p.State, Device: p.Device,
-		Thumbprint: p.Thumbprint, ClientAddress: p.ClientAddress, Expires: now.Add(pendingLifetime),
+		Fresh: p.Fresh, Thumbprint: p.Thumbprint, ClientAddress: p.ClientAddress, Expires: now.Add(pendingLifetime),
 	}
 	request := sekisho.NewID("req")
 	out := Begun{Request: request, Expires: b.Expires, URL: d.cfg.URL + PathVisit + "?request=" + request}

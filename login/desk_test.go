@@ -177,6 +177,32 @@ func TestSignInByBrowser(t *testing.T) {
 	}
 }
 
+// A fresh sign-in goes to the IdP with the wish to have it proved again, and only that one does.
+func TestFreshSignIn(t *testing.T) {
+	f, mei := newFront(t), newPerson(t)
+	for _, fresh := range []bool{false, true} {
+		p := mei.begin(loopbackURI)
+		p.Fresh = fresh
+		b, err := f.Begin(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, _, err := f.Visit(t.Context(), b.Request)
+		if err != nil || strings.Contains(to, "prompt=login") != fresh {
+			t.Errorf("fresh %v: %s, %v", fresh, to, err)
+		}
+	}
+	f.op.set(false, f.op.but(map[string]any{"auth_time": f.clock.now().Add(-time.Hour).Unix()}))
+	p := mei.begin(loopbackURI)
+	p.Fresh = true
+	b, err := f.Begin(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.browse(t, b.Request)
+	wantRefusal(t, err, "did not ask you to prove yourself again")
+}
+
 func TestSignInByDevice(t *testing.T) {
 	f, mei := newFront(t), newPerson(t)
 	ctx := t.Context()

@@ -84,16 +84,23 @@ func (d *Desk) admit(ctx context.Context, b *begun, r *ready) (string, *sekisho.
 	if err := d.cfg.Store.SaveSignIn(ctx, s); err != nil {
 		return "", nil, fmt.Errorf("save sign-in: %w", err)
 	}
-	err := d.cfg.Note(ctx, &sekisho.Event{
-		Kind: sekisho.EventSignIn, Actor: s.Identity.Subject, SignIn: id, ClientAddress: s.ClientAddress,
-		Detail: map[string]string{"device": s.Device, "issuer": s.Identity.Issuer},
-	})
-	if err != nil {
+	if err := d.noteSignIn(ctx, s); err != nil {
 		// Nobody holds its token, so the record is dead already; ending it keeps lists honest.
 		if _, end := d.cfg.Store.EndSignIn(ctx, id, now); end != nil {
 			d.cfg.Log.Error("end a sign-in that could not be noted", "sign_in", id, "error", end)
 		}
-		return "", nil, fmt.Errorf("note sign-in: %w", err)
+		return "", nil, err
 	}
 	return token, s, nil
+}
+
+func (d *Desk) noteSignIn(ctx context.Context, s *sekisho.SignIn) error {
+	err := d.cfg.Note(ctx, &sekisho.Event{
+		Kind: sekisho.EventSignIn, Actor: s.Identity.Subject, SignIn: s.ID, ClientAddress: s.ClientAddress,
+		Detail: map[string]string{"device": s.Device, "issuer": s.Identity.Issuer},
+	})
+	if err != nil {
+		return fmt.Errorf("note sign-in: %w", err)
+	}
+	return nil
 }

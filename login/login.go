@@ -13,6 +13,11 @@
 // anyone who takes them. Issuer and Verifier make and check target-scoped tokens, with which a gateway knows a person
 // without asking the centre.
 //
+// A connection that comes without a live and fresh sign-in can wait for its person: Ask puts a question, whose link the
+// terminal shows; Asked is its page; Confirm takes the browser to the IdP and Callback takes it back; Wait tells the
+// connection who it is. A sign-in that lives is renewed by the answer, and where there is none one without token and
+// key is begun.
+//
 // The package never decides what a person may do, never stores a token (only its hash), never writes a token, key or
 // code to a log, and never trusts an e-mail address that the IdP has not verified.
 package login

@@ -170,25 +170,40 @@ func (p *Provider) ask(ctx context.Context) (*discovered, error) {
 	}, nil
 }
 
-// AuthCodeURL is where the browser goes to sign in at the IdP. verifier is the PKCE verifier; only its S256 challenge
-// is in the URL.
-func (p *Provider) AuthCodeURL(ctx context.Context, state, nonce, verifier string) (string, error) {
+// Authorization is one visit of a browser to the IdP.
+type Authorization struct {
+	// State comes back with the browser, Nonce in the ID token. Verifier is the PKCE verifier (RFC 7636); only its S256
+	// challenge goes through the browser.
+	State, Nonce, Verifier string
+	// Since wants the person to prove themselves anew, not before that time, even where the IdP still knows the browser.
+	// Zero: as the IdP likes.
+	Since time.Time
+}
+
+// AuthCodeURL is where the browser goes to sign in at the IdP.
+func (p *Provider) AuthCodeURL(ctx context.Context, a Authorization) (string, error) {
 	d, err := p.discover(ctx)
 	if err != nil {
 		return "", refuseUnreachable(err)
 	}
-	return d.oauth.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), nil
+	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
+	if !a.Since.IsZero() {
+		// Either would do by OpenID Connect Core §3.1.2.1; there are IdPs that know only one of them. max_age also makes
+		// them say auth_time.
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	return d.oauth.AuthCodeURL(a.State, options...), nil
 }
 
 // Exchange trades the IdP's code for the person's identity, checked.
-func (p *Provider) Exchange(ctx context.Context, code, verifier, nonce string) (sekisho.Identity, error) {
+func (p *Provider) Exchange(ctx context.Context, code string, a Authorization) (sekisho.Identity, error) {
 	d, err := p.discover(ctx)
 	if err != nil {
 		return sekisho.Identity{}, refuseUnreachable(err)
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, p.http), idpTimeout)
 	defer cancel()
-	token, err := d.oauth.Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	token, err := d.oauth.Exchange(ctx, code, oauth2.VerifierOption(a.Verifier))
 	if err != nil {
 		return sekisho.Identity{}, refuseIdP(fmt.Errorf("exchange code: %w", err))
 	}
@@ -200,7 +215,7 @@ func (p *Provider) Exchange(ctx context.Context, code, verifier, nonce string) (
 	if err != nil {
 		return sekisho.Identity{}, refuseIdP(fmt.Errorf("verify ID token: %w", err))
 	}
-	return p.identity(verified, nonce)
+	return p.identity(verified, a)
 }
 
 func refuseUnreachable(cause error) error {

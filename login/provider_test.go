@@ -39,14 +39,16 @@ func authorize(t *testing.T, to string) (code, state string) {
 
 const verifier = "a-verifier-that-is-long-enough-for-rfc-7636-rules"
 
+var visit = login.Authorization{State: "state", Nonce: "nonce", Verifier: verifier}
+
 func exchange(t *testing.T, p *login.Provider) (sekisho.Identity, error) {
 	t.Helper()
-	to, err := p.AuthCodeURL(t.Context(), "state", "nonce", verifier)
+	to, err := p.AuthCodeURL(t.Context(), visit)
 	if err != nil {
 		t.Fatalf("AuthCodeURL: %v", err)
 	}
 	code, _ := authorize(t, to)
-	return p.Exchange(t.Context(), code, verifier, "nonce")
+	return p.Exchange(t.Context(), code, visit)
 }
 
 func TestExchange(t *testing.T) {
@@ -67,7 +69,7 @@ func TestExchange(t *testing.T) {
 func TestAuthCodeURL(t *testing.T) {
 	o := newOP(t, newClock())
 	p := o.provider(t, func(c *login.ProviderConfig) { c.Scopes = []string{"email", "groups"} })
-	to, err := p.AuthCodeURL(t.Context(), "st", "no", verifier)
+	to, err := p.AuthCodeURL(t.Context(), login.Authorization{State: "st", Nonce: "no", Verifier: verifier})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +85,47 @@ func TestAuthCodeURL(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, u.Query()); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
+	}
+}
+
+// An IdP that is asked to have it proved again either says when that was, or is believed to have done it now.
+func TestFresh(t *testing.T) {
+	clk := newClock()
+	o := newOP(t, clk)
+	p := o.provider(t, nil)
+	now := clk.now()
+	again := visit
+	again.Since = now
+	to, err := p.AuthCodeURL(t.Context(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := url.Parse(to); err != nil || u.Query().Get("prompt") != "login" || u.Query().Get("max_age") != "0" {
+		t.Errorf("asks %s", to)
+	}
+	for name, c := range map[string]struct {
+		authTime any
+		since    time.Time
+		want     time.Time // zero: refused
+	}{
+		"just now":               {now.Unix(), now, now},
+		"by a clock behind ours": {now.Add(-60 * time.Second).Unix(), now, now.Add(-60 * time.Second)},
+		"before we asked":        {now.Add(-61 * time.Second).Unix(), now, time.Time{}},
+		"an hour ago, not asked": {now.Add(-time.Hour).Unix(), time.Time{}, now.Add(-time.Hour)},
+		"not said":               {nil, now, now},
+	} {
+		o.set(false, o.but(map[string]any{"auth_time": c.authTime}))
+		a := visit
+		a.Since = c.since
+		code, _ := authorize(t, to)
+		id, err := p.Exchange(t.Context(), code, a)
+		if c.want.IsZero() != (err != nil) || !id.AuthTime.Equal(c.want) {
+			t.Errorf("%s: proved at %v, %v", name, id.AuthTime, err)
+		}
+	}
+	o.set(false, o.but(map[string]any{"auth_time": nil}))
+	if id, err := exchange(t, p); err != nil || !id.AuthTime.IsZero() {
+		t.Errorf("neither asked nor said: %v, %v", id.AuthTime, err)
 	}
 }
 
@@ -180,12 +223,12 @@ func TestIDTokenAccepted(t *testing.T) {
 func TestIdPCodeBound(t *testing.T) {
 	o := newOP(t, newClock())
 	p := o.provider(t, nil)
-	to, err := p.AuthCodeURL(t.Context(), "state", "nonce", verifier)
+	to, err := p.AuthCodeURL(t.Context(), visit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	code, _ := authorize(t, to)
-	if _, err := p.Exchange(t.Context(), code, verifier+"x", "nonce"); err == nil {
+	if _, err := p.Exchange(t.Context(), code, login.Authorization{Nonce: "nonce", Verifier: verifier + "x"}); err == nil {
 		t.Error("another's verifier was accepted")
 	}
 }
@@ -196,7 +239,7 @@ func TestIdPDownAtStart(t *testing.T) {
 	o := newOP(t, clk)
 	o.set(true, nil)
 	p := o.provider(t, nil)
-	_, err := p.AuthCodeURL(t.Context(), "s", "n", verifier)
+	_, err := p.AuthCodeURL(t.Context(), visit)
 	if !errors.Is(err, login.ErrUnreachable) || !strings.Contains(sekisho.Say(err), "cannot be reached") {
 		t.Fatalf("while down: %v", err)
 	}

@@ -38,6 +38,7 @@ type begun struct {
 	RedirectURI   string    `json:"redirect_uri,omitempty"`
 	State         string    `json:"state,omitempty"`
 	Device        string    `json:"device,omitempty"`
+	Fresh         bool      `json:"fresh,omitempty"`
 	Thumbprint    string    `json:"thumbprint"`
 	ClientAddress string    `json:"client_address,omitempty"`
 	UserCode      string    `json:"user_code,omitempty"`
@@ -46,11 +47,15 @@ type begun struct {
 
 func (b *begun) byDevice() bool { return b.RedirectURI == "" }
 
-// visit is what Visit keeps under "visit/DIGEST(state)" until the IdP sends the browser back.
+// visit is what Visit and Confirm keep under "visit/DIGEST(state)" until the IdP sends the browser back.
 type visit struct {
-	Request  string `json:"request"`
-	Nonce    string `json:"nonce"`
-	Verifier string `json:"verifier"`
+	// Request is the sign-in that it is for, or Question the question.
+	Request  string `json:"request,omitempty"`
+	Question string `json:"question,omitempty"`
+
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"`
+	Since    time.Time `json:"since,omitzero"`
 	// Cookie is the digest of the cookie that the browser was given.
 	Cookie string `json:"cookie"`
 }
@@ -70,3 +75,8 @@ func keyReady(request string) string { return "ready/" + request }
 func keyVisit(state string) string   { return "visit/" + digest(state) }
 func keyUser(code string) string     { return "user/" + code }
 func keyTicket(ticket string) string { return "ticket/" + ticket }
+
+// "unanswered/QUESTION" is the right to answer a question, as "open/REQUEST" is to approve a request.
+func keyAsked(question string) string      { return "asked/" + question }
+func keyUnanswered(question string) string { return "unanswered/" + question }
+func keyAnswer(question string) string     { return "answer/" + question }

@@ -88,16 +88,28 @@ func (d *Desk) Visit(ctx context.Context, request string) (authorizeURL, cookie 
 	if err := d.get(ctx, keyOpen(request), &open); err != nil {
 		return "", "", gone(err, goneSentence, again)
 	}
+	return d.leave(ctx, visit{Request: request}, b.Expires, b.Fresh)
+}
+
+// leave makes a browser's way to the IdP and keeps what is needed when it comes back.
+func (d *Desk) leave(ctx context.Context, v visit, expires time.Time, fresh bool) (authorizeURL, cookie string, err error) {
 	state, cookie := secret(), secret()
-	v := visit{Request: request, Nonce: secret(), Verifier: secret(), Cookie: digest(cookie)}
-	to, err := d.cfg.Provider.AuthCodeURL(ctx, state, v.Nonce, v.Verifier)
+	v.Nonce, v.Verifier, v.Cookie = secret(), secret(), digest(cookie)
+	if fresh {
+		v.Since = d.cfg.Now().UTC()
+	}
+	to, err := d.cfg.Provider.AuthCodeURL(ctx, v.authorization(state))
 	if err != nil {
 		return "", "", err
 	}
-	if err := d.put(ctx, keyVisit(state), b.Expires, v); err != nil {
+	if err := d.put(ctx, keyVisit(state), expires, v); err != nil {
 		return "", "", err
 	}
 	return to, cookie, nil
+}
+
+func (v *visit) authorization(state string) Authorization {
+	return Authorization{State: state, Nonce: v.Nonce, Verifier: v.Verifier, Since: v.Since}
 }
 
 // resolve finds the request behind what a browser brings: a request of the loopback flow, or a ticket of the device
@@ -129,14 +141,23 @@ type Outcome struct {
 	RedirectTo string
 	// DeviceDone says that the page should send the person back to their terminal.
 	DeviceDone bool
+	// Connection is "LOGIN@TARGET" where it was about one connection, also with a refusal. It goes on by itself.
+	Connection string
 	Identity   sekisho.Identity
 }
 
 // Callback takes the browser back from the IdP. cookie is the one of Visit; idpError is the IdP's error parameter.
 func (d *Desk) Callback(ctx context.Context, state, code, cookie, idpError string) (Outcome, error) {
-	v, b, err := d.returned(ctx, state, cookie)
+	v, err := d.returned(ctx, state, cookie)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if v.Question != "" {
+		return d.answer(ctx, v, code, idpError)
+	}
+	b := new(begun)
+	if err := d.get(ctx, keyBegun(v.Request), b); err != nil {
+		return Outcome{}, gone(err, goneSentence, again)
 	}
 	id, err := d.identify(ctx, v, code, idpError)
 	if err != nil {
@@ -166,21 +187,18 @@ func (d *Desk) Callback(ctx context.Context, state, code, cookie, idpError strin
 }
 
 // returned finds the visit that a browser comes back from, once.
-func (d *Desk) returned(ctx context.Context, state, cookie string) (*visit, *begun, error) {
-	v, b := new(visit), new(begun)
+func (d *Desk) returned(ctx context.Context, state, cookie string) (*visit, error) {
+	v := new(visit)
 	if !isDigest(state) { // ours are as long as that
-		return nil, nil, refuse(goneSentence, again, errors.New("callback: state is not ours"))
+		return nil, refuse(goneSentence, again, errors.New("callback: state is not ours"))
 	}
 	if err := d.take(ctx, keyVisit(state), v); err != nil {
-		return nil, nil, gone(err, goneSentence, again)
+		return nil, gone(err, goneSentence, again)
 	}
 	if !same(digest(cookie), v.Cookie) {
-		return nil, nil, refuse("This browser did not begin this sign-in.", again, errors.New("callback: no or another cookie"))
+		return nil, refuse("This browser did not begin this sign-in.", again, errors.New("callback: no or another cookie"))
 	}
-	if err := d.get(ctx, keyBegun(v.Request), b); err != nil {
-		return nil, nil, gone(err, goneSentence, again)
-	}
-	return v, b, nil
+	return v, nil
 }
 
 func (d *Desk) identify(ctx context.Context, v *visit, code, idpError string) (sekisho.Identity, error) {
@@ -191,7 +209,7 @@ func (d *Desk) identify(ctx context.Context, v *visit, code, idpError string) (s
 	case code == "" || len(code) > maxCode:
 		return sekisho.Identity{}, refuseIdP(errors.New("callback: code is absent or too long"))
 	}
-	return d.cfg.Provider.Exchange(ctx, code, v.Verifier, v.Nonce)
+	return d.cfg.Provider.Exchange(ctx, code, v.authorization(""))
 }
 
 // outcome is the way back to the client's loopback address, with up to two parameters beside its state.
