@@ -38,7 +38,9 @@ type BeginRequest struct {
 	// Opaque, given back on the redirect.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// A name for the machine, shown to the person.
-	Device        string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	Device string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
+	// The person is to prove themselves anew, even if the IdP still knows their browser.
+	Fresh         bool `protobuf:"varint,5,opt,name=fresh,proto3" json:"fresh,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -99,6 +101,13 @@ func (x *BeginRequest) GetDevice() string {
 		return x.Device
 	}
 	return ""
+}
+
+func (x *BeginRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
 }
 
 type BeginResponse struct {
@@ -633,6 +642,7 @@ type DescribeResponse struct {
 	AuditKey      string                 `protobuf:"bytes,4,opt,name=audit_key,json=auditKey,proto3" json:"audit_key,omitempty"`                // verifier key of the audit log's checkpoints (note format)
 	RecordingKeys []string               `protobuf:"bytes,5,rep,name=recording_keys,json=recordingKeys,proto3" json:"recording_keys,omitempty"` // public key lines that gateways sign recordings with
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	SshGateway    string                 `protobuf:"bytes,7,opt,name=ssh_gateway,json=sshGateway,proto3" json:"ssh_gateway,omitempty"` // HOST:PORT of the gateway's SSH port; empty: it has none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -705,6 +715,13 @@ func (x *DescribeResponse) GetRecordingKeys() []string {
 func (x *DescribeResponse) GetVersion() string {
 	if x != nil {
 		return x.Version
+	}
+	return ""
+}
+
+func (x *DescribeResponse) GetSshGateway() string {
+	if x != nil {
+		return x.SshGateway
 	}
 	return ""
 }
@@ -870,6 +887,172 @@ func (x *ConnectResponse) GetExpires() *timestamppb.Timestamp {
 	return nil
 }
 
+// Stale is the detail of a refusal that a fresh sign-in (BeginRequest.fresh) mends.
+type Stale struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FreshSeconds  int64                  `protobuf:"varint,1,opt,name=fresh_seconds,json=freshSeconds,proto3" json:"fresh_seconds,omitempty"` // how long ago the person may have proved themselves
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stale) Reset() {
+	*x = Stale{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stale) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stale) ProtoMessage() {}
+
+func (x *Stale) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stale.ProtoReflect.Descriptor instead.
+func (*Stale) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Stale) GetFreshSeconds() int64 {
+	if x != nil {
+		return x.FreshSeconds
+	}
+	return 0
+}
+
+type EnterRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey string                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // authorized_keys line of a key made for the agent
+	// SSH signature blob by that key over "sekisho-enter-v1\n" + token's SHA-256 in hex + "\n".
+	KeyProof      []byte `protobuf:"bytes,2,opt,name=key_proof,json=keyProof,proto3" json:"key_proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnterRequest) Reset() {
+	*x = EnterRequest{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnterRequest) ProtoMessage() {}
+
+func (x *EnterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnterRequest.ProtoReflect.Descriptor instead.
+func (*EnterRequest) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *EnterRequest) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *EnterRequest) GetKeyProof() []byte {
+	if x != nil {
+		return x.KeyProof
+	}
+	return nil
+}
+
+type EnterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   string                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // authorized_keys line of the certificate; its one principal is "gateway"
+	HostCa        string                 `protobuf:"bytes,2,opt,name=host_ca,json=hostCa,proto3" json:"host_ca,omitempty"`
+	SshGateway    string                 `protobuf:"bytes,3,opt,name=ssh_gateway,json=sshGateway,proto3" json:"ssh_gateway,omitempty"` // HOST:PORT of the gateway's SSH port; empty: it has none
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnterResponse) Reset() {
+	*x = EnterResponse{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnterResponse) ProtoMessage() {}
+
+func (x *EnterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnterResponse.ProtoReflect.Descriptor instead.
+func (*EnterResponse) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EnterResponse) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *EnterResponse) GetHostCa() string {
+	if x != nil {
+		return x.HostCa
+	}
+	return ""
+}
+
+func (x *EnterResponse) GetSshGateway() string {
+	if x != nil {
+		return x.SshGateway
+	}
+	return ""
+}
+
+func (x *EnterResponse) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
 type TargetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -878,7 +1061,7 @@ type TargetsRequest struct {
 
 func (x *TargetsRequest) Reset() {
 	*x = TargetsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	mi := &file_api_v1_sekisho_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1073,7 @@ func (x *TargetsRequest) String() string {
 func (*TargetsRequest) ProtoMessage() {}
 
 func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	mi := &file_api_v1_sekisho_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1086,7 @@ func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsRequest.ProtoReflect.Descriptor instead.
 func (*TargetsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{13}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{16}
 }
 
 type TargetsResponse struct {
@@ -915,7 +1098,7 @@ type TargetsResponse struct {
 
 func (x *TargetsResponse) Reset() {
 	*x = TargetsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	mi := &file_api_v1_sekisho_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1110,7 @@ func (x *TargetsResponse) String() string {
 func (*TargetsResponse) ProtoMessage() {}
 
 func (x *TargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	mi := &file_api_v1_sekisho_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1123,7 @@ func (x *TargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsResponse.ProtoReflect.Descriptor instead.
 func (*TargetsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{14}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TargetsResponse) GetTargets() []*Target {
@@ -964,7 +1147,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	mi := &file_api_v1_sekisho_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1159,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	mi := &file_api_v1_sekisho_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1172,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{15}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Target) GetName() string {
@@ -1047,7 +1230,7 @@ type ListRecordingsRequest struct {
 
 func (x *ListRecordingsRequest) Reset() {
 	*x = ListRecordingsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[16]
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1242,7 @@ func (x *ListRecordingsRequest) String() string {
 func (*ListRecordingsRequest) ProtoMessage() {}
 
 func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[16]
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1255,7 @@ func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecordingsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{16}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListRecordingsRequest) GetPerson() string {
@@ -1119,7 +1302,7 @@ type ListRecordingsResponse struct {
 
 func (x *ListRecordingsResponse) Reset() {
 	*x = ListRecordingsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[17]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1314,7 @@ func (x *ListRecordingsResponse) String() string {
 func (*ListRecordingsResponse) ProtoMessage() {}
 
 func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[17]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1327,7 @@ func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecordingsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{17}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRecordingsResponse) GetRecordings() []*Recording {
@@ -1173,7 +1356,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[18]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1368,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[18]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1381,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{18}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Recording) GetSession() string {
@@ -1287,7 +1470,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1482,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1495,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DownloadRequest) GetSession() string {
@@ -1332,7 +1515,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1527,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1540,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DownloadResponse) GetTotal() int64 {
@@ -1389,7 +1572,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1584,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1597,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListEventsRequest) GetKind() string {
@@ -1475,7 +1658,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1670,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1683,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListEventsResponse) GetEvents() [][]byte {
@@ -1519,7 +1702,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1714,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1727,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExportRequest) GetFrom() int64 {
@@ -1564,7 +1747,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1759,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1772,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportResponse) GetEvents() [][]byte {
@@ -1617,7 +1800,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1629,7 +1812,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1642,7 +1825,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *JoinRequest) GetToken() string {
@@ -1678,7 +1861,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1873,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1886,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JoinResponse) GetConnector() string {
@@ -1744,7 +1927,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1939,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1952,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SyncRequest) GetTargets() []*HostReport {
@@ -1798,7 +1981,7 @@ type HostReport struct {
 
 func (x *HostReport) Reset() {
 	*x = HostReport{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1993,7 @@ func (x *HostReport) String() string {
 func (*HostReport) ProtoMessage() {}
 
 func (x *HostReport) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2006,7 @@ func (x *HostReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReport.ProtoReflect.Descriptor instead.
 func (*HostReport) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *HostReport) GetName() string {
@@ -1865,7 +2048,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +2060,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +2073,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SyncResponse) GetTargets() []*HostState {
@@ -1926,7 +2109,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2121,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2134,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HostState) GetName() string {
@@ -1991,7 +2174,7 @@ type Principals struct {
 
 func (x *Principals) Reset() {
 	*x = Principals{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2186,7 @@ func (x *Principals) String() string {
 func (*Principals) ProtoMessage() {}
 
 func (x *Principals) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2199,7 @@ func (x *Principals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principals.ProtoReflect.Descriptor instead.
 func (*Principals) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Principals) GetPrincipals() []string {
@@ -2031,12 +2214,13 @@ var File_api_v1_sekisho_proto protoreflect.FileDescriptor
 const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\n" +
 	"\x14api/v1/sekisho.proto\x12\n" +
-	"sekisho.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x01\n" +
+	"sekisho.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
 	"\fBeginRequest\x12%\n" +
 	"\x0ecode_challenge\x18\x01 \x01(\tR\rcodeChallenge\x12!\n" +
 	"\fredirect_uri\x18\x02 \x01(\tR\vredirectUri\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
-	"\x06device\x18\x04 \x01(\tR\x06device\"\xb9\x01\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\x12\x14\n" +
+	"\x05fresh\x18\x05 \x01(\bR\x05fresh\"\xb9\x01\n" +
 	"\rBeginResponse\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1b\n" +
@@ -2074,14 +2258,16 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"everywhere\"#\n" +
 	"\vEndResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\x05R\x05ended\"\x11\n" +
-	"\x0fDescribeRequest\"\xba\x01\n" +
+	"\x0fDescribeRequest\"\xdb\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tssh_hosts\x18\x02 \x03(\tR\bsshHosts\x12\x17\n" +
 	"\ahost_ca\x18\x03 \x01(\tR\x06hostCa\x12\x1b\n" +
 	"\taudit_key\x18\x04 \x01(\tR\bauditKey\x12%\n" +
 	"\x0erecording_keys\x18\x05 \x03(\tR\rrecordingKeys\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"v\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x1f\n" +
+	"\vssh_gateway\x18\a \x01(\tR\n" +
+	"sshGateway\"v\n" +
 	"\x0eConnectRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
 	"\x05login\x18\x02 \x01(\tR\x05login\x12\x1d\n" +
@@ -2095,7 +2281,19 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\ahost_ca\x18\x04 \x01(\tR\x06hostCa\x12\x16\n" +
 	"\x06target\x18\x05 \x01(\tR\x06target\x12\x12\n" +
 	"\x04door\x18\x06 \x01(\tR\x04door\x124\n" +
-	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x10\n" +
+	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\",\n" +
+	"\x05Stale\x12#\n" +
+	"\rfresh_seconds\x18\x01 \x01(\x03R\ffreshSeconds\"J\n" +
+	"\fEnterRequest\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\tR\tpublicKey\x12\x1b\n" +
+	"\tkey_proof\x18\x02 \x01(\fR\bkeyProof\"\xa1\x01\n" +
+	"\rEnterResponse\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x17\n" +
+	"\ahost_ca\x18\x02 \x01(\tR\x06hostCa\x12\x1f\n" +
+	"\vssh_gateway\x18\x03 \x01(\tR\n" +
+	"sshGateway\x124\n" +
+	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x10\n" +
 	"\x0eTargetsRequest\"?\n" +
 	"\x0fTargetsResponse\x12,\n" +
 	"\atargets\x18\x01 \x03(\v2\x12.sekisho.v1.TargetR\atargets\"\x8e\x01\n" +
@@ -2194,10 +2392,11 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05Begin\x12\x18.sekisho.v1.BeginRequest\x1a\x19.sekisho.v1.BeginResponse\x12?\n" +
 	"\x06Finish\x12\x19.sekisho.v1.FinishRequest\x1a\x1a.sekisho.v1.FinishResponse\x12?\n" +
 	"\x06Status\x12\x19.sekisho.v1.StatusRequest\x1a\x1a.sekisho.v1.StatusResponse\x126\n" +
-	"\x03End\x12\x16.sekisho.v1.EndRequest\x1a\x17.sekisho.v1.EndResponse2\xde\x01\n" +
+	"\x03End\x12\x16.sekisho.v1.EndRequest\x1a\x17.sekisho.v1.EndResponse2\x9c\x02\n" +
 	"\rAccessService\x12E\n" +
 	"\bDescribe\x12\x1b.sekisho.v1.DescribeRequest\x1a\x1c.sekisho.v1.DescribeResponse\x12B\n" +
-	"\aConnect\x12\x1a.sekisho.v1.ConnectRequest\x1a\x1b.sekisho.v1.ConnectResponse\x12B\n" +
+	"\aConnect\x12\x1a.sekisho.v1.ConnectRequest\x1a\x1b.sekisho.v1.ConnectResponse\x12<\n" +
+	"\x05Enter\x12\x18.sekisho.v1.EnterRequest\x1a\x19.sekisho.v1.EnterResponse\x12B\n" +
 	"\aTargets\x12\x1a.sekisho.v1.TargetsRequest\x1a\x1b.sekisho.v1.TargetsResponse2\xaa\x01\n" +
 	"\x10RecordingService\x12M\n" +
 	"\x04List\x12!.sekisho.v1.ListRecordingsRequest\x1a\".sekisho.v1.ListRecordingsResponse\x12G\n" +
@@ -2221,7 +2420,7 @@ func file_api_v1_sekisho_proto_rawDescGZIP() []byte {
 	return file_api_v1_sekisho_proto_rawDescData
 }
 
-var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_api_v1_sekisho_proto_goTypes = []any{
 	(*BeginRequest)(nil),           // 0: sekisho.v1.BeginRequest
 	(*BeginResponse)(nil),          // 1: sekisho.v1.BeginResponse
@@ -2236,75 +2435,81 @@ var file_api_v1_sekisho_proto_goTypes = []any{
 	(*DescribeResponse)(nil),       // 10: sekisho.v1.DescribeResponse
 	(*ConnectRequest)(nil),         // 11: sekisho.v1.ConnectRequest
 	(*ConnectResponse)(nil),        // 12: sekisho.v1.ConnectResponse
-	(*TargetsRequest)(nil),         // 13: sekisho.v1.TargetsRequest
-	(*TargetsResponse)(nil),        // 14: sekisho.v1.TargetsResponse
-	(*Target)(nil),                 // 15: sekisho.v1.Target
-	(*ListRecordingsRequest)(nil),  // 16: sekisho.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil), // 17: sekisho.v1.ListRecordingsResponse
-	(*Recording)(nil),              // 18: sekisho.v1.Recording
-	(*DownloadRequest)(nil),        // 19: sekisho.v1.DownloadRequest
-	(*DownloadResponse)(nil),       // 20: sekisho.v1.DownloadResponse
-	(*ListEventsRequest)(nil),      // 21: sekisho.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 22: sekisho.v1.ListEventsResponse
-	(*ExportRequest)(nil),          // 23: sekisho.v1.ExportRequest
-	(*ExportResponse)(nil),         // 24: sekisho.v1.ExportResponse
-	(*JoinRequest)(nil),            // 25: sekisho.v1.JoinRequest
-	(*JoinResponse)(nil),           // 26: sekisho.v1.JoinResponse
-	(*SyncRequest)(nil),            // 27: sekisho.v1.SyncRequest
-	(*HostReport)(nil),             // 28: sekisho.v1.HostReport
-	(*SyncResponse)(nil),           // 29: sekisho.v1.SyncResponse
-	(*HostState)(nil),              // 30: sekisho.v1.HostState
-	(*Principals)(nil),             // 31: sekisho.v1.Principals
-	nil,                            // 32: sekisho.v1.HostState.PrincipalsEntry
-	(*timestamppb.Timestamp)(nil),  // 33: google.protobuf.Timestamp
+	(*Stale)(nil),                  // 13: sekisho.v1.Stale
+	(*EnterRequest)(nil),           // 14: sekisho.v1.EnterRequest
+	(*EnterResponse)(nil),          // 15: sekisho.v1.EnterResponse
+	(*TargetsRequest)(nil),         // 16: sekisho.v1.TargetsRequest
+	(*TargetsResponse)(nil),        // 17: sekisho.v1.TargetsResponse
+	(*Target)(nil),                 // 18: sekisho.v1.Target
+	(*ListRecordingsRequest)(nil),  // 19: sekisho.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil), // 20: sekisho.v1.ListRecordingsResponse
+	(*Recording)(nil),              // 21: sekisho.v1.Recording
+	(*DownloadRequest)(nil),        // 22: sekisho.v1.DownloadRequest
+	(*DownloadResponse)(nil),       // 23: sekisho.v1.DownloadResponse
+	(*ListEventsRequest)(nil),      // 24: sekisho.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 25: sekisho.v1.ListEventsResponse
+	(*ExportRequest)(nil),          // 26: sekisho.v1.ExportRequest
+	(*ExportResponse)(nil),         // 27: sekisho.v1.ExportResponse
+	(*JoinRequest)(nil),            // 28: sekisho.v1.JoinRequest
+	(*JoinResponse)(nil),           // 29: sekisho.v1.JoinResponse
+	(*SyncRequest)(nil),            // 30: sekisho.v1.SyncRequest
+	(*HostReport)(nil),             // 31: sekisho.v1.HostReport
+	(*SyncResponse)(nil),           // 32: sekisho.v1.SyncResponse
+	(*HostState)(nil),              // 33: sekisho.v1.HostState
+	(*Principals)(nil),             // 34: sekisho.v1.Principals
+	nil,                            // 35: sekisho.v1.HostState.PrincipalsEntry
+	(*timestamppb.Timestamp)(nil),  // 36: google.protobuf.Timestamp
 }
 var file_api_v1_sekisho_proto_depIdxs = []int32{
-	33, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
+	36, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
 	4,  // 1: sekisho.v1.FinishResponse.sign_in:type_name -> sekisho.v1.SignIn
-	33, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
-	33, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
+	36, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
+	36, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
 	4,  // 4: sekisho.v1.StatusResponse.sign_ins:type_name -> sekisho.v1.SignIn
-	33, // 5: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
-	15, // 6: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
-	18, // 7: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
-	33, // 8: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
-	33, // 9: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
-	33, // 10: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	28, // 11: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
-	30, // 12: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
-	32, // 13: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
-	31, // 14: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
-	0,  // 15: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
-	2,  // 16: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
-	5,  // 17: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
-	7,  // 18: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
-	9,  // 19: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
-	11, // 20: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
-	13, // 21: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
-	16, // 22: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
-	19, // 23: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
-	21, // 24: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
-	23, // 25: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
-	25, // 26: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
-	27, // 27: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
-	1,  // 28: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
-	3,  // 29: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
-	6,  // 30: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
-	8,  // 31: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
-	10, // 32: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
-	12, // 33: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
-	14, // 34: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
-	17, // 35: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
-	20, // 36: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
-	22, // 37: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
-	24, // 38: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
-	26, // 39: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
-	29, // 40: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
-	28, // [28:41] is the sub-list for method output_type
-	15, // [15:28] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	36, // 5: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
+	36, // 6: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
+	18, // 7: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
+	21, // 8: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
+	36, // 9: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
+	36, // 10: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
+	36, // 11: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	31, // 12: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
+	33, // 13: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
+	35, // 14: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
+	34, // 15: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
+	0,  // 16: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
+	2,  // 17: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
+	5,  // 18: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
+	7,  // 19: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
+	9,  // 20: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
+	11, // 21: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
+	14, // 22: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
+	16, // 23: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
+	19, // 24: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
+	22, // 25: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
+	24, // 26: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
+	26, // 27: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
+	28, // 28: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
+	30, // 29: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
+	1,  // 30: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
+	3,  // 31: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
+	6,  // 32: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
+	8,  // 33: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
+	10, // 34: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
+	12, // 35: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
+	15, // 36: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
+	17, // 37: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
+	20, // 38: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
+	23, // 39: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
+	25, // 40: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
+	27, // 41: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
+	29, // 42: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
+	32, // 43: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
+	30, // [30:44] is the sub-list for method output_type
+	16, // [16:30] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_api_v1_sekisho_proto_init() }
@@ -2318,7 +2523,7 @@ func file_api_v1_sekisho_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_v1_sekisho_proto_rawDesc), len(file_api_v1_sekisho_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

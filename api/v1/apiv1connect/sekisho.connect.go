@@ -60,6 +60,8 @@ const (
 	AccessServiceDescribeProcedure = "/sekisho.v1.AccessService/Describe"
 	// AccessServiceConnectProcedure is the fully-qualified name of the AccessService's Connect RPC.
 	AccessServiceConnectProcedure = "/sekisho.v1.AccessService/Connect"
+	// AccessServiceEnterProcedure is the fully-qualified name of the AccessService's Enter RPC.
+	AccessServiceEnterProcedure = "/sekisho.v1.AccessService/Enter"
 	// AccessServiceTargetsProcedure is the fully-qualified name of the AccessService's Targets RPC.
 	AccessServiceTargetsProcedure = "/sekisho.v1.AccessService/Targets"
 	// RecordingServiceListProcedure is the fully-qualified name of the RecordingService's List RPC.
@@ -237,8 +239,11 @@ func (UnimplementedSignInServiceHandler) End(context.Context, *connect.Request[v
 type AccessServiceClient interface {
 	// Describe says what a client needs before anyone is signed in. Open.
 	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
-	// Connect asks for one connection: token and certificate in one call.
+	// Connect asks for one connection: token and certificate in one call. Where the policy wants the person to have proved
+	// themselves more lately, the error is "unauthenticated" and carries a Stale as its detail.
 	Connect(context.Context, *connect.Request[v1.ConnectRequest]) (*connect.Response[v1.ConnectResponse], error)
+	// Enter asks for a certificate for the person's own ssh-agent, with which the gateway's doors can be knocked at.
+	Enter(context.Context, *connect.Request[v1.EnterRequest]) (*connect.Response[v1.EnterResponse], error)
 	// Targets lists what the caller may reach.
 	Targets(context.Context, *connect.Request[v1.TargetsRequest]) (*connect.Response[v1.TargetsResponse], error)
 }
@@ -266,6 +271,12 @@ func NewAccessServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(accessServiceMethods.ByName("Connect")),
 			connect.WithClientOptions(opts...),
 		),
+		enter: connect.NewClient[v1.EnterRequest, v1.EnterResponse](
+			httpClient,
+			baseURL+AccessServiceEnterProcedure,
+			connect.WithSchema(accessServiceMethods.ByName("Enter")),
+			connect.WithClientOptions(opts...),
+		),
 		targets: connect.NewClient[v1.TargetsRequest, v1.TargetsResponse](
 			httpClient,
 			baseURL+AccessServiceTargetsProcedure,
@@ -279,6 +290,7 @@ func NewAccessServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 type accessServiceClient struct {
 	describe *connect.Client[v1.DescribeRequest, v1.DescribeResponse]
 	connect  *connect.Client[v1.ConnectRequest, v1.ConnectResponse]
+	enter    *connect.Client[v1.EnterRequest, v1.EnterResponse]
 	targets  *connect.Client[v1.TargetsRequest, v1.TargetsResponse]
 }
 
@@ -292,6 +304,11 @@ func (c *accessServiceClient) Connect(ctx context.Context, req *connect.Request[
 	return c.connect.CallUnary(ctx, req)
 }
 
+// Enter calls sekisho.v1.AccessService.Enter.
+func (c *accessServiceClient) Enter(ctx context.Context, req *connect.Request[v1.EnterRequest]) (*connect.Response[v1.EnterResponse], error) {
+	return c.enter.CallUnary(ctx, req)
+}
+
 // Targets calls sekisho.v1.AccessService.Targets.
 func (c *accessServiceClient) Targets(ctx context.Context, req *connect.Request[v1.TargetsRequest]) (*connect.Response[v1.TargetsResponse], error) {
 	return c.targets.CallUnary(ctx, req)
@@ -301,8 +318,11 @@ func (c *accessServiceClient) Targets(ctx context.Context, req *connect.Request[
 type AccessServiceHandler interface {
 	// Describe says what a client needs before anyone is signed in. Open.
 	Describe(context.Context, *connect.Request[v1.DescribeRequest]) (*connect.Response[v1.DescribeResponse], error)
-	// Connect asks for one connection: token and certificate in one call.
+	// Connect asks for one connection: token and certificate in one call. Where the policy wants the person to have proved
+	// themselves more lately, the error is "unauthenticated" and carries a Stale as its detail.
 	Connect(context.Context, *connect.Request[v1.ConnectRequest]) (*connect.Response[v1.ConnectResponse], error)
+	// Enter asks for a certificate for the person's own ssh-agent, with which the gateway's doors can be knocked at.
+	Enter(context.Context, *connect.Request[v1.EnterRequest]) (*connect.Response[v1.EnterResponse], error)
 	// Targets lists what the caller may reach.
 	Targets(context.Context, *connect.Request[v1.TargetsRequest]) (*connect.Response[v1.TargetsResponse], error)
 }
@@ -326,6 +346,12 @@ func NewAccessServiceHandler(svc AccessServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(accessServiceMethods.ByName("Connect")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accessServiceEnterHandler := connect.NewUnaryHandler(
+		AccessServiceEnterProcedure,
+		svc.Enter,
+		connect.WithSchema(accessServiceMethods.ByName("Enter")),
+		connect.WithHandlerOptions(opts...),
+	)
 	accessServiceTargetsHandler := connect.NewUnaryHandler(
 		AccessServiceTargetsProcedure,
 		svc.Targets,
@@ -338,6 +364,8 @@ func NewAccessServiceHandler(svc AccessServiceHandler, opts ...connect.HandlerOp
 			accessServiceDescribeHandler.ServeHTTP(w, r)
 		case AccessServiceConnectProcedure:
 			accessServiceConnectHandler.ServeHTTP(w, r)
+		case AccessServiceEnterProcedure:
+			accessServiceEnterHandler.ServeHTTP(w, r)
 		case AccessServiceTargetsProcedure:
 			accessServiceTargetsHandler.ServeHTTP(w, r)
 		default:
@@ -355,6 +383,10 @@ func (UnimplementedAccessServiceHandler) Describe(context.Context, *connect.Requ
 
 func (UnimplementedAccessServiceHandler) Connect(context.Context, *connect.Request[v1.ConnectRequest]) (*connect.Response[v1.ConnectResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.AccessService.Connect is not implemented"))
+}
+
+func (UnimplementedAccessServiceHandler) Enter(context.Context, *connect.Request[v1.EnterRequest]) (*connect.Response[v1.EnterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.AccessService.Enter is not implemented"))
 }
 
 func (UnimplementedAccessServiceHandler) Targets(context.Context, *connect.Request[v1.TargetsRequest]) (*connect.Response[v1.TargetsResponse], error) {
