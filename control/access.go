@@ -38,6 +38,7 @@ func (d access) Describe(context.Context, *connect.Request[apiv1.DescribeRequest
 		AuditKey:      d.AuditKey,
 		RecordingKeys: d.RecordingKeys,
 		Version:       sekisho.Version,
+		SshGateway:    d.SSHGateway,
 	}), nil
 }
 
@@ -68,6 +69,9 @@ func (d access) Connect(ctx context.Context, req *connect.Request[apiv1.ConnectR
 		}
 		return nil, denied(decision)
 	}
+	if !who.Identity.Fresh(decision.Limits.Fresh, d.Now()) {
+		return nil, d.stale(ctx, q, target.Name, decision.Limits, ev)
+	}
 	return d.let(ctx, q, target, decision.Limits, ev)
 }
 
@@ -86,12 +90,16 @@ func readQuestion(who *caller, m *apiv1.ConnectRequest) (*question, error) {
 	}
 	q.key = key
 	// Signed is the host as it was sent, before any change of ours.
-	if err := checkKeyProof(key, m.KeyProof, who.token, m.Host, m.Login); err != nil {
-		return nil, as(connect.CodeUnauthenticated, &sekisho.Refusal{
-			Sentence: "The proof of your SSH key was not accepted.", Next: "Update sekisho, then try again.", Cause: err,
-		})
+	if err := checkKeyProof(key, m.KeyProof, ProofText(who.token, m.Host, m.Login)); err != nil {
+		return nil, notProved(err)
 	}
 	return q, nil
+}
+
+func notProved(cause error) error {
+	return as(connect.CodeUnauthenticated, &sekisho.Refusal{
+		Sentence: "The proof of your SSH key was not accepted.", Next: "Update sekisho, then try again.", Cause: cause,
+	})
 }
 
 // readKey reads an authorized_keys line that is a key and nothing more.
@@ -106,9 +114,9 @@ func readKey(line string) (ssh.PublicKey, error) {
 	return key, nil
 }
 
-// checkKeyProof verifies the SSH signature (RFC 4253 §6.6) that ties the key to this sign-in, host and login, so that
-// nobody gets a certificate for a key that is not theirs.
-func checkKeyProof(key ssh.PublicKey, proof []byte, token, host, login string) error {
+// checkKeyProof verifies the SSH signature (RFC 4253 §6.6) over a text that names this sign-in and what it is for, so
+// that nobody gets a certificate for a key that is not theirs.
+func checkKeyProof(key ssh.PublicKey, proof, text []byte) error {
 	var sig ssh.Signature
 	if err := ssh.Unmarshal(proof, &sig); err != nil {
 		return fmt.Errorf("read key proof: %w", err)
@@ -116,7 +124,7 @@ func checkKeyProof(key ssh.PublicKey, proof []byte, token, host, login string) e
 	if sig.Format == ssh.KeyAlgoRSA {
 		return errors.New("key proof: SHA-1")
 	}
-	if err := key.Verify(ProofText(token, host, login), &sig); err != nil {
+	if err := key.Verify(text, &sig); err != nil {
 		return fmt.Errorf("verify key proof: %w", err)
 	}
 	return nil

@@ -55,6 +55,10 @@ type Config struct {
 	SSHHosts []string
 	// Gateways are the URLs of the stream endpoint, nearest first.
 	Gateways []string
+	// SSHGateway is HOST:PORT of the gateway's SSH port; empty: it has none.
+	SSHGateway string
+	// AgentTTL is how long certificates for people's ssh-agents are valid; 0 means DefaultAgentTTL.
+	AgentTTL time.Duration
 	// AuditKey is the verifier key of the audit log, RecordingKeys the public key lines of gateways.
 	AuditKey      string
 	RecordingKeys []string
@@ -89,6 +93,7 @@ type Config struct {
 // CA is what the door needs of ca.Authority.
 type CA interface {
 	People(context.Context, ca.PeopleRequest) (*ssh.Certificate, error)
+	AnyDoor(context.Context, ca.AnyDoorRequest) (*ssh.Certificate, error)
 	Hosts(context.Context, ca.HostRequest) (*ssh.Certificate, error)
 	// Lines are the CAs' public keys as authorized_keys lines.
 	Lines() ca.Lines
@@ -191,6 +196,9 @@ func (d *door) check() error {
 		return errors.New("policies, store, audit log and recordings are all needed")
 	case d.Now == nil || d.Log == nil:
 		return errors.New("clock and log are both needed")
+	}
+	if d.AgentTTL <= 0 {
+		d.AgentTTL = DefaultAgentTTL
 	}
 	if d.Linked == nil {
 		d.Linked = func(string) bool { return false }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/login"
@@ -16,7 +17,8 @@ import (
 // coded is an error with the code that a refusal in it gets. Errors that hold no refusal are ours: the code does
 // not hide that.
 type coded struct {
-	code connect.Code
+	code   connect.Code
+	detail proto.Message // for programs; may be nil
 	error
 }
 
@@ -27,7 +29,7 @@ func as(code connect.Code, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &coded{code, err}
+	return &coded{code: code, error: err}
 }
 
 // malformed refuses what a well-made client does not send.
@@ -76,7 +78,14 @@ func (d *door) tell(ctx context.Context, procedure, peer string, err error) erro
 	if !refusal(err) {
 		text += " Its request ID is " + id + "."
 	}
-	return connect.NewError(code, errors.New(text))
+	told := connect.NewError(code, errors.New(text))
+	var c *coded
+	if errors.As(err, &c) && c.detail != nil {
+		if detail, err := connect.NewErrorDetail(c.detail); err == nil {
+			told.AddDetail(detail)
+		}
+	}
+	return told
 }
 
 func codeOf(ctx context.Context, err error) connect.Code {

@@ -57,6 +57,8 @@ func newPages(d *door) http.Handler {
 	mux.HandleFunc("GET "+login.PathCallback, p.callback)
 	mux.HandleFunc("GET "+login.PathDevice, p.device)
 	mux.HandleFunc("POST "+pathConfirm, p.confirm)
+	mux.HandleFunc("GET "+login.PathProve+"/{question}", p.prove)
+	mux.HandleFunc("POST "+login.PathProve+"/{question}", p.proveMe)
 	mux.HandleFunc("/", p.missing)
 	return p.guarded(mux)
 }
@@ -86,8 +88,9 @@ type view struct {
 	URL         string
 	// Refusal
 	Sentence, Next string
-	// Device page
+	// Device page, and the page of a question
 	Code, Device, Address, Ticket, Form string
+	Connection, Browser, Since          string
 	// After sign-in
 	Subject string
 	To      string
@@ -122,10 +125,14 @@ func (p *pages) missing(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// fail shows a refusal, or a general sentence where the fault is ours.
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	id := p.log(r.Context(), r.URL.Path, r.RemoteAddr, err)
-	v := view{Title: "Not signed in"}
+	p.failAs(w, r, "Not signed in", err)
+}
+
+// failAs shows a refusal, or a general sentence where the fault is ours.
+func (p *pages) failAs(w http.ResponseWriter, r *http.Request, title string, err error) {
+	id := p.log(r.Context(), r.Pattern, r.RemoteAddr, err) // not the path, which may hold a link that is meant for one
+	v := view{Title: title}
 	status := http.StatusForbidden
 	var refused *sekisho.Refusal
 	switch {
@@ -151,7 +158,7 @@ func (p *pages) visit(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, &sekisho.Refusal{Sentence: "This link is not complete.", Next: "Run: sekisho login"})
 		return
 	}
-	to, err := p.leave(w, r, request)
+	to, err := p.leave(w, func() (string, string, error) { return p.Desk.Visit(r.Context(), request) })
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -161,8 +168,8 @@ func (p *pages) visit(w http.ResponseWriter, r *http.Request) {
 
 // leave prepares the browser's way to the IdP and sets the cookie by which it is known again. Each visit has a cookie
 // of its own name, so that several terminals can sign in through one browser at once.
-func (p *pages) leave(w http.ResponseWriter, r *http.Request, request string) (string, error) {
-	to, cookie, err := p.Desk.Visit(r.Context(), request)
+func (p *pages) leave(w http.ResponseWriter, visit func() (authorizeURL, cookie string, err error)) (string, error) {
+	to, cookie, err := visit()
 	if err != nil {
 		return "", err
 	}
@@ -174,9 +181,12 @@ func (p *pages) leave(w http.ResponseWriter, r *http.Request, request string) (s
 	return to, nil
 }
 
-func (p *pages) visitCookie(state string) string {
-	sum := sha256.Sum256([]byte(state))
-	return p.prefix + "sekisho-visit-" + hex.EncodeToString(sum[:8])
+func (p *pages) visitCookie(state string) string { return p.cookieOf("visit", state) }
+
+// cookieOf names a cookie for one thing of its kind.
+func (p *pages) cookieOf(kind, thing string) string {
+	sum := sha256.Sum256([]byte(thing))
+	return p.prefix + "sekisho-" + kind + "-" + hex.EncodeToString(sum[:8])
 }
 
 func (p *pages) setCookie(w http.ResponseWriter, name, value string, site http.SameSite) {
@@ -199,10 +209,14 @@ func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 	case err != nil && out.RedirectTo != "": // the waiting terminal says it
 		p.log(r.Context(), r.URL.Path, r.RemoteAddr, err)
 		http.Redirect(w, r, out.RedirectTo, http.StatusFound)
+	case err != nil && out.Connection != "":
+		p.failAs(w, r, notProvedTitle, err)
 	case err != nil:
 		p.fail(w, r, err)
 	case out.RedirectTo != "":
 		http.Redirect(w, r, out.RedirectTo, http.StatusFound)
+	case out.Connection != "":
+		p.proved(w, out)
 	default:
 		p.show(w, http.StatusOK, "done.html", view{Title: "Signed in", Subject: out.Identity.Subject})
 	}
@@ -237,14 +251,19 @@ func (p *pages) device(w http.ResponseWriter, r *http.Request) {
 // form's value nor set the cookie that must equal it.
 func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := p.checkForm(r); err != nil {
+	if err := p.checkForm(r, p.prefix+"sekisho-form"); err != nil {
 		p.fail(w, r, &sekisho.Refusal{
 			Sentence: "This form has expired or did not come from our page.", Next: "Type the code again at " + p.URL + login.PathDevice + ".",
 			Cause: err,
 		})
 		return
 	}
-	to, err := p.leave(w, r, r.PostForm.Get("ticket"))
+	ticket := r.PostForm.Get("ticket")
+	if !sekisho.CheckID("tkt", ticket) {
+		p.fail(w, r, &sekisho.Refusal{Sentence: "This form is not complete.", Next: "Type the code again at " + p.URL + login.PathDevice + "."})
+		return
+	}
+	to, err := p.leave(w, func() (string, string, error) { return p.Desk.Visit(r.Context(), ticket) })
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -253,7 +272,8 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 	p.show(w, http.StatusOK, "leave.html", view{Title: "Sign in", To: to})
 }
 
-func (p *pages) checkForm(r *http.Request) error {
+// checkForm says whether a form is one that we have shown to this browser, with that cookie.
+func (p *pages) checkForm(r *http.Request, cookie string) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return fmt.Errorf("sent from %.20q", site)
 	}
@@ -263,15 +283,12 @@ func (p *pages) checkForm(r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return fmt.Errorf("read form: %w", err)
 	}
-	c, err := r.Cookie(p.prefix + "sekisho-form")
+	c, err := r.Cookie(cookie)
 	if err != nil {
 		return fmt.Errorf("read cookie: %w", err)
 	}
 	if form := r.PostForm.Get("form"); form == "" || subtle.ConstantTimeCompare([]byte(form), []byte(c.Value)) != 1 {
 		return errors.New("form and cookie differ")
-	}
-	if !sekisho.CheckID("tkt", r.PostForm.Get("ticket")) {
-		return errors.New("no ticket")
 	}
 	return nil
 }

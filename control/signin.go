@@ -24,6 +24,7 @@ func (d signIns) Begin(ctx context.Context, req *connect.Request[apiv1.BeginRequ
 		RedirectURI:   req.Msg.RedirectUri,
 		State:         req.Msg.State,
 		Device:        req.Msg.Device,
+		Fresh:         req.Msg.Fresh,
 		Thumbprint:    thumbprint,
 		ClientAddress: text(addressOf(req.Peer().Addr)),
 	})
