@@ -43,6 +43,9 @@ type house struct {
 	noteErr, recordErr, callErr error
 	deciding                    chan struct{}                          // when set, Decide waits for it
 	program                     func(ssh.Channel, <-chan *ssh.Request) // what the target runs
+	find                        map[string]string                      // the targets that hosts mean
+	// sshd, when set, is what the target does with a connection once somebody has logged in.
+	sshd func(ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request)
 }
 
 func newKey(t *testing.T) ssh.Signer {
@@ -127,8 +130,13 @@ func newHouse(t *testing.T) *house {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", h.target.Addr().String())
 		},
 		HostSigner: func(context.Context, ...string) (ssh.Signer, error) { return h.hostKey, nil },
-		Find:       func(context.Context, string) (string, error) { return "", sekisho.ErrNotFound },
-		Reachable:  func(context.Context, *sekisho.Pass, netip.Addr) ([]gateway.Place, error) { return nil, nil },
+		Find: func(_ context.Context, host string) (string, error) {
+			if target, ok := h.find[host]; ok {
+				return target, nil
+			}
+			return "", sekisho.ErrNotFound
+		},
+		Reachable: func(context.Context, *sekisho.Pass, netip.Addr) ([]gateway.Place, error) { return nil, nil },
 		Prove: func(context.Context, gateway.Question) (*gateway.Challenge, error) {
 			return nil, &sekisho.Refusal{Sentence: "Nobody can be asked."}
 		},
@@ -263,8 +271,12 @@ func (h *house) serveTarget(l net.Listener, key ssh.Signer) {
 		}
 		go func() {
 			defer conn.Close()
-			_, chans, reqs, err := ssh.NewServerConn(conn, config)
+			end, chans, reqs, err := ssh.NewServerConn(conn, config)
 			if err != nil {
+				return
+			}
+			if h.sshd != nil {
+				h.sshd(end, chans, reqs)
 				return
 			}
 			go ssh.DiscardRequests(reqs)
