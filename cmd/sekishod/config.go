@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -73,6 +74,10 @@ type SignInConfig struct {
 	// Lifetime is how long a sign-in lives, such as 8h (the default); at most 24h.
 	Lifetime string `yaml:"lifetime"`
 	lifetime time.Duration
+	// AgentCertificate is how long the certificate of `sekisho login --agent` is valid, such as 1h (the default), from 10s
+	// to 24h; never longer than the sign-in.
+	AgentCertificate string `yaml:"agent_certificate"`
+	agentCertificate time.Duration
 }
 
 // RecordingConfig says who can open recordings.
@@ -157,16 +162,23 @@ func checkListen(addr string) error {
 }
 
 func (c *Config) checkSignIn() error {
-	c.SignIn.lifetime = 8 * time.Hour
-	if c.SignIn.Lifetime == "" {
-		return nil
+	s := &c.SignIn
+	var first, second error
+	s.lifetime, first = within("sign_in.lifetime", s.Lifetime, 8*time.Hour, time.Minute)
+	s.agentCertificate, second = within("sign_in.agent_certificate", s.AgentCertificate, time.Hour, 10*time.Second)
+	return errors.Join(first, second)
+}
+
+// within reads a duration from least to a day; usual is what nothing means.
+func within(key, value string, usual, least time.Duration) (time.Duration, error) {
+	if value == "" {
+		return usual, nil
 	}
-	d, err := time.ParseDuration(c.SignIn.Lifetime)
-	if err != nil || d < time.Minute || d > 24*time.Hour {
-		return fmt.Errorf("sign_in.lifetime %q: want a duration from 1m to 24h", c.SignIn.Lifetime)
+	d, err := time.ParseDuration(value)
+	if err != nil || d < least || d > 24*time.Hour {
+		return 0, fmt.Errorf("%s %q: want a duration from %s to 24h", key, value, strings.TrimSuffix(least.String(), "0s"))
 	}
-	c.SignIn.lifetime = d
-	return nil
+	return d, nil
 }
 
 func (c *Config) checkRecipients() error {

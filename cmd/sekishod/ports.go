@@ -63,11 +63,6 @@ func (h *house) reachable(context.Context, *sekisho.Pass, netip.Addr) ([]gateway
 	return nil, nil
 }
 
-// prove fills the gateway's Prove port.
-func (h *house) prove(context.Context, gateway.Question) (*gateway.Challenge, error) {
-	return nil, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
-}
-
 // certify fills the gateway's Certify port.
 func (h *house) certify(ctx context.Context, s sekisho.Session, limits sekisho.Limits, key ssh.PublicKey) (*ssh.Certificate, error) {
 	return h.ca.Gateways(ctx, ca.GatewayRequest{Session: &s, Limits: limits, Key: key, GatewayName: s.Gateway})
