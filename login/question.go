@@ -42,7 +42,8 @@ type Question struct {
 	SignIn string
 	// Why is "ended", "stale" or "no certificate".
 	Why string
-	// Login and Target are where the connection leads, ClientAddress is where it comes from.
+	// Login and Target are where the connection leads; both are empty where it leads to the gateway itself. ClientAddress
+	// is where it comes from.
 	Login, Target, ClientAddress string
 }
 
@@ -66,7 +67,12 @@ type OpenQuestion struct {
 }
 
 // Connection is the question's connection as ssh names it, LOGIN@TARGET.
-func (q *Question) Connection() string { return q.Login + "@" + q.Target }
+func (q *Question) Connection() string {
+	if q.Target == "" {
+		return "the gateway"
+	}
+	return q.Login + "@" + q.Target
+}
 
 // Ask puts a question. The link is for the person who connects and for nobody else.
 func (d *Desk) Ask(ctx context.Context, q Question) (*Challenge, error) {
@@ -94,13 +100,15 @@ func (d *Desk) Ask(ctx context.Context, q Question) (*Challenge, error) {
 }
 
 func (q *Question) check() error {
-	if err := sekisho.CheckLogin(q.Login); err != nil {
-		return err
+	switch {
+	case len(q.ClientAddress) > maxAddress:
+		return errors.New("client address is too long")
+	case q.SignIn != "" && q.Subject == "":
+		return errors.New("a sign-in of nobody")
+	case q.Login == "" && q.Target == "":
+		return nil
 	}
-	if len(q.ClientAddress) > maxAddress || q.SignIn != "" && q.Subject == "" {
-		return errors.New("client address is too long, or nobody's sign-in")
-	}
-	return sekisho.CheckTargetName(q.Target)
+	return errors.Join(sekisho.CheckLogin(q.Login), sekisho.CheckTargetName(q.Target))
 }
 
 func (d *Desk) mayAsk(q *Question, now time.Time) bool {

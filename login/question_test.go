@@ -399,11 +399,15 @@ func TestQuestionsAreBounded(t *testing.T) {
 
 func TestAskRefuses(t *testing.T) {
 	f := newFront(t)
+	if _, err := f.Ask(t.Context(), login.Question{Why: "no certificate", ClientAddress: "192.0.2.7"}); err != nil {
+		t.Errorf("for the gateway itself: %v", err)
+	}
 	for name, change := range map[string]func(*login.Question){
-		"login":            func(q *login.Question) { q.Login = "root@evil" },
-		"target":           func(q *login.Question) { q.Target = "<b>" },
-		"address":          func(q *login.Question) { q.ClientAddress = strings.Repeat("1", 65) },
-		"nobody's sign-in": func(q *login.Question) { q.Subject, q.SignIn = "", "sin_x" },
+		"login":                func(q *login.Question) { q.Login = "root@evil" },
+		"target":               func(q *login.Question) { q.Target = "<b>" },
+		"address":              func(q *login.Question) { q.ClientAddress = strings.Repeat("1", 65) },
+		"login without target": func(q *login.Question) { q.Target = "" },
+		"nobody's sign-in":     func(q *login.Question) { q.Subject, q.SignIn = "", "sin_x" },
 	} {
 		q := stale("")
 		change(&q)
