@@ -108,7 +108,9 @@ const (
 	handshakeTime = 30 * time.Second // for both SSH handshakes, log-in included
 	closeTime     = 10 * time.Second // for the last bytes once one side has gone
 	maxSessions   = 10000            // a gateway
-	maxChannels   = 64               // open at once, a session
+	maxChannels   = 64               // session channels open at once, a session
+	maxForwards   = 256              // forwards open at once, a session: browsers and IDEs open many
+	maxListens    = 64               // places where a target listens at once, a session
 	maxRefusals   = 100              // noted one by one, a session
 	maxRequests   = 1000             // of channels, noted one by one, a session
 	maxPayload    = 60 << 10         // bytes, a channel request

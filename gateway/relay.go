@@ -16,7 +16,7 @@ func (s *session) relay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &relay{session: s, near: near, far: far}
+	r := &relay{session: s, near: near, far: far, noMore: make(chan struct{}, 1)}
 	stop := context.AfterFunc(ctx, func() { r.end(errStopped) })
 	defer stop()
 	return r.run(ctx)
@@ -74,10 +74,16 @@ type relay struct {
 	*session
 	near, far *sshEnd
 
-	channels sync.WaitGroup
-	open     atomic.Int32
-	last     atomic.Uint32 // number of the last channel opened
+	channels sync.WaitGroup // of everything that a channel runs in
+	open     atomic.Int32   // session channels
+	forwards atomic.Int32   // channels that are forwards, from either side
+	last     atomic.Uint32  // number of the last channel opened
 	voices   voices
+
+	listening   listening
+	granted     granted
+	noMore      chan struct{} // the user said that there will be no more sessions
+	lastSession bool          // that was heard; acceptAll's own
 
 	once  sync.Once
 	cause error
@@ -85,20 +91,20 @@ type relay struct {
 
 func (r *relay) run(ctx context.Context) error {
 	defer r.watchClock(ctx)()
-	go r.globalRequests(ctx)
-	go ssh.DiscardRequests(r.far.requests) // host keys of the target are not the user's to learn; keep-alives are answered
-	go r.refuseFar()
-	go func() {
+	var loops sync.WaitGroup
+	loops.Go(func() { r.globalRequests(ctx) })
+	loops.Go(func() { ssh.DiscardRequests(r.far.requests) })
+	r.channels.Go(func() { r.acceptFar(ctx) })
+	loops.Go(func() {
 		// The target is gone: what it has said still reaches the user.
 		r.far.conn.Wait()
 		r.drain()
 		r.near.conn.Close()
-	}()
-	for ch := range r.near.channels {
-		r.accept(ctx, ch)
-	}
+	})
+	r.acceptAll(ctx)
 	r.far.conn.Close()
 	r.channels.Wait()
+	loops.Wait()
 	r.end(nil) // from here on no cause is taken
 	return r.cause
 }
@@ -122,20 +128,26 @@ func (r *relay) end(cause error) {
 	})
 }
 
-// accept relays one channel, or refuses it with a sentence and an event.
+// accept relays one channel that the user opens, or refuses it with a sentence and an event.
 func (r *relay) accept(ctx context.Context, ch ssh.NewChannel) {
-	kind := ch.ChannelType()
+	switch kind := ch.ChannelType(); kind {
+	case "session":
+		r.acceptSession(ctx, ch)
+	case directTCP, directSocket:
+		r.acceptForward(ctx, ch, r.judgeDirect)
+	default:
+		r.refuseChannel(ch, unknownChannel(kind))
+	}
+}
+
+func (r *relay) acceptSession(ctx context.Context, ch ssh.NewChannel) {
 	switch {
-	case kind != "session":
-		reason := ssh.Prohibited
-		if !knownChannel(kind) {
-			reason = ssh.UnknownChannelType
-		}
-		r.noteChannelRefused(ctx, kind)
-		ch.Reject(reason, fmt.Sprintf("This door relays sessions only; %s is refused.", printable(kind)))
+	case r.lastSession:
+		r.refuseChannel(ch, refusal{reason: ssh.Prohibited, why: "no more sessions",
+			sentence: "This connection was to have no more sessions."})
 	case r.open.Load() >= maxChannels:
-		r.noteChannelRefused(ctx, kind)
-		ch.Reject(ssh.ResourceShortage, fmt.Sprintf("More than %d channels at once are refused.", maxChannels))
+		why := fmt.Sprintf("more than %d sessions at once", maxChannels)
+		r.refuseChannel(ch, refusal{reason: ssh.ResourceShortage, why: why, sentence: "There are " + why + "."})
 	default:
 		r.open.Add(1)
 		r.channels.Go(func() {
@@ -144,44 +156,6 @@ func (r *relay) accept(ctx context.Context, ch ssh.NewChannel) {
 				r.end(err)
 			}
 		})
-	}
-}
-
-// knownChannel: types that have a meaning, but are not relayed.
-func knownChannel(kind string) bool {
-	switch kind {
-	case "direct-tcpip", "forwarded-tcpip", "x11", "auth-agent@openssh.com", "direct-streamlocal@openssh.com",
-		"forwarded-streamlocal@openssh.com", "tun@openssh.com":
-		return true
-	}
-	return false
-}
-
-// refuseFar refuses channels that the target opens: nothing was granted that could need one.
-func (r *relay) refuseFar() {
-	for ch := range r.far.channels {
-		r.noteChannelRefused(context.Background(), ch.ChannelType())
-		ch.Reject(ssh.Prohibited, "refused by the gateway")
-	}
-}
-
-// globalRequests answers what the user's client asks of the connection as a whole.
-func (r *relay) globalRequests(ctx context.Context) {
-	for req := range r.near.requests {
-		switch req.Type {
-		case "keepalive@openssh.com", "no-more-sessions@openssh.com":
-		default:
-			r.noteChannelRefused(ctx, req.Type)
-		}
-		if req.WantReply {
-			req.Reply(false, nil)
-		}
-	}
-}
-
-func (r *relay) noteChannelRefused(ctx context.Context, kind string) {
-	if err := r.noteRefused(ctx, map[string]string{"type": printable(kind)}); err != nil {
-		r.end(fmt.Errorf("note refused channel: %w", err))
 	}
 }
 

@@ -59,13 +59,9 @@ func (c *channel) answered(req *ssh.Request, ok bool) {
 			c.watch.Store(nil)
 		}
 	case req.Type == "x11-req" && ok:
-		if g, ok := any(c.relay).(interface{ grantX11(bool) }); ok { // until forwarded.go is there
-			g.grantX11(len(req.Payload) > 0 && req.Payload[0] != 0)
-		}
+		c.grantX11(len(req.Payload) > 0 && req.Payload[0] != 0)
 	case req.Type == "auth-agent-req@openssh.com" && ok:
-		if g, ok := any(c.relay).(interface{ grantAgent() }); ok { // until forwarded.go is there
-			g.grantAgent()
-		}
+		c.grantAgent()
 	}
 }
 
