@@ -176,7 +176,7 @@ func within(key, value string, usual, least time.Duration) (time.Duration, error
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil || d < least || d > 24*time.Hour {
-		return 0, fmt.Errorf("%s %q: want a duration from %s to 24h", key, value, strings.TrimSuffix(least.String(), "0s"))
+		return 0, fmt.Errorf("%s %q: want a duration from %s to 24h", key, value, strings.Replace(least.String(), "m0s", "m", 1))
 	}
 	return d, nil
 }
