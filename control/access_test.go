@@ -28,7 +28,7 @@ func TestDescribeByPlainJSON(t *testing.T) {
 	if err := json.Unmarshal(must(io.ReadAll(res.Body))(t), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["name"] != "Example & Sons" || got["hostCa"] != h.ca.Lines().Host || got["auditKey"] != h.log.VerifierKey() {
+	if got["name"] != "Example & Sons" || got["hostCa"] != h.ca.Lines().Host || got["auditKey"] != h.log.VerifierKey() || got["sshGateway"] != "gw.example.com:2222" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -202,6 +202,9 @@ func TestNobodyGetsIn(t *testing.T) {
 		"Access.Connect": func(ctx context.Context, d *device) error {
 			r, _ := d.ask("web1", "deploy")
 			return second(d.Access.Connect(ctx, connect.NewRequest(r)))
+		},
+		"Access.Enter": func(ctx context.Context, d *device) error {
+			return second(d.Access.Enter(ctx, connect.NewRequest(d.knock())))
 		},
 		"Access.Targets": func(ctx context.Context, d *device) error {
 			return second(d.Access.Targets(ctx, connect.NewRequest(&apiv1.TargetsRequest{})))

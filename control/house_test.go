@@ -40,6 +40,7 @@ import (
 const policies = `
 @id("ops") permit (principal in Group::"ops", action == Action::"connect", resource) when { context.login == "deploy" };
 @id("ops-db") @audit("strict") @pty("deny") permit (principal in Group::"dba", action == Action::"connect", resource == Target::"db1");
+@id("fresh") @fresh("15m") permit (principal in Group::"fresh", action == Action::"connect", resource == Target::"web3");
 @id("auditors") permit (principal in Group::"auditors", action in [Action::"readAudit", Action::"readRecordings"], resource);
 `
 
@@ -157,7 +158,7 @@ func newHouse(t *testing.T) *house {
 	}))(t)
 	h.handler = must(control.New(control.Config{
 		Name: "Example & Sons", URL: h.url, Domain: "example.internal", SSHHosts: []string{"*.example.internal"},
-		Gateways: []string{h.url + "/v1/stream"}, AuditKey: h.log.VerifierKey(),
+		Gateways: []string{h.url + "/v1/stream"}, SSHGateway: "gw.example.com:2222", AgentTTL: 30 * time.Minute, AuditKey: h.log.VerifierKey(),
 		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: func() *policy.Set { return set }, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Linked: func(target string) bool { return target == "web1" },
@@ -225,8 +226,14 @@ func challenge() string {
 // signIn goes the whole way: begin, browser, IdP, callback, finish.
 func (h *house) signIn(subject string, groups ...string) *device {
 	h.t.Helper()
+	return h.signInAt(h.now(), subject, groups...)
+}
+
+// signInAt is signIn by somebody who proved themselves to the IdP at that time.
+func (h *house) signInAt(proved time.Time, subject string, groups ...string) *device {
+	h.t.Helper()
 	d := h.device()
-	h.idp.next = sekisho.Identity{Subject: subject, Issuer: "https://idp.example.com", IssuerSubject: subject, Groups: groups}
+	h.idp.next = sekisho.Identity{Subject: subject, Issuer: "https://idp.example.com", IssuerSubject: subject, Groups: groups, AuthTime: proved}
 	begun, err := d.open.SignIn.Begin(h.t.Context(), connect.NewRequest(&apiv1.BeginRequest{
 		CodeChallenge: challenge(), RedirectUri: "http://127.0.0.1:4711/done", State: "st", Device: subject + "'s laptop",
 	}))
