@@ -1,0 +1,134 @@
+package transfer
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sekisho/sekisho"
+)
+
+// sftpLimits are what a conversation may do; it is allowed what one of the rules allows. Touched by FromUser only.
+type sftpLimits struct {
+	free     bool // everything
+	rules    []sftpRule
+	resolved bool // the rules' prefixes are the target's
+}
+
+type sftpRule struct {
+	act      sftpAct // the furthest that it allows
+	anywhere bool
+	under    []string // prefixes
+}
+
+func newSFTPLimits(limits []sekisho.FileLimit) (l sftpLimits) {
+	for _, limit := range limits {
+		rule := sftpRule{act: sftpRemoves, anywhere: len(limit.Paths) == 0, under: limit.Paths}
+		if limit.NoRemove {
+			rule.act = sftpChanges
+		}
+		if limit.ReadOnly {
+			rule.act = sftpReads
+		}
+		l.rules = append(l.rules, rule)
+		l.free = l.free || rule.anywhere && rule.act == sftpRemoves
+	}
+	return l
+}
+
+// everywhere says that act is allowed wherever it is done.
+func (l *sftpLimits) everywhere(act sftpAct) bool {
+	for _, r := range l.rules {
+		if r.anywhere && r.act >= act {
+			return true
+		}
+	}
+	return false
+}
+
+// somewhere says that there may be a place where act is allowed.
+func (l *sftpLimits) somewhere(act sftpAct) bool {
+	for _, r := range l.rules {
+		if r.act >= act {
+			return true
+		}
+	}
+	return false
+}
+
+// allow says that one rule allows act in all the places. They are canonical paths, as the target told them.
+func (l *sftpLimits) allow(act sftpAct, places ...string) bool {
+	for _, r := range l.rules {
+		if r.act >= act && r.holds(places) {
+			return true
+		}
+	}
+	return false
+}
+
+// furthest is the furthest that is allowed in a place, which is empty where it is not known.
+func (l *sftpLimits) furthest(place string) (act sftpAct) {
+	for _, r := range l.rules {
+		if r.anywhere || place != "" && r.holds([]string{place}) {
+			act = max(act, r.act)
+		}
+	}
+	return act
+}
+
+func (r *sftpRule) holds(places []string) bool {
+	for _, place := range places {
+		if !r.anywhere && prefixOf(place, r.under) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// prefixOf is the prefix that place lies in, or is.
+func prefixOf(place string, prefixes []string) string {
+	for _, prefix := range prefixes {
+		if below, ok := strings.CutPrefix(place, prefix); ok && (below == "" || below[0] == '/' || prefix == "/") {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// prefix says that p is a prefix itself.
+func (l *sftpLimits) prefix(p string) bool {
+	for _, r := range l.rules {
+		if !r.anywhere && slices.Contains(r.under, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve has the target tell where the prefixes lead, once. One that cannot be resolved allows nothing.
+func (w *SFTPWatcher) resolve() error {
+	if w.limits.resolved {
+		return nil
+	}
+	for i := range w.limits.rules {
+		rule := &w.limits.rules[i]
+		var questions []sftpQuestion
+		for _, prefix := range rule.under {
+			if path.IsAbs(prefix) {
+				questions = append(questions, sftpQuestion{fxpRealpath, path.Clean(prefix)})
+			}
+		}
+		replies, err := w.ask(questions...)
+		if err != nil {
+			return err
+		}
+		rule.under = nil
+		for _, reply := range replies {
+			if reply.code == fxOK {
+				rule.under = append(rule.under, reply.path)
+			}
+		}
+	}
+	w.limits.resolved = true
+	return nil
+}
