@@ -3,6 +3,7 @@ package policy_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,5 +47,24 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The page for administrators names every annotation that Load knows.
+func TestDocsNameEveryAnnotation(t *testing.T) {
+	page, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = policy.Load([]policy.File{{Name: "x.cedar", Text: []byte(`@id("x") @nonsense("") permit (principal, action, resource);`)}})
+	_, known, found := strings.Cut(fmt.Sprint(err), "known are ")
+	keys := strings.Fields(known)
+	if !found || len(keys) < 15 {
+		t.Fatalf("Load gives %v", err)
+	}
+	for _, key := range keys {
+		if !strings.Contains(string(page), "| `"+key+"` |") && key != "@id" {
+			t.Errorf("docs/policy.md has no row for %s", key)
+		}
 	}
 }

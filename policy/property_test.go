@@ -147,7 +147,16 @@ func condition(part string) string {
 	return part
 }
 
-func TestExamples(t *testing.T) {
+// Targets that the examples speak of.
+var (
+	depot     = &sekisho.Target{Name: "files1", Labels: []string{"app:files"}, Logins: []string{"root", "drop"}}
+	desk      = &sekisho.Target{Name: "desk1", Labels: []string{"env:dev", "app:workstation"}, Logins: []string{"root", "deploy"}}
+	sandbox   = &sekisho.Target{Name: "box1", Labels: []string{"env:sandbox"}, Logins: []string{"root", "deploy"}}
+	tunnelled = &sekisho.Target{Name: "db1", Labels: db1.Labels, Logins: []string{"root", "tunnel"}}
+)
+
+func examples(t *testing.T) *policy.Set {
+	t.Helper()
 	paths, err := filepath.Glob("../examples/policies/*.cedar")
 	if err != nil || len(paths) < 3 {
 		t.Fatalf("found %d examples: %v", len(paths), err)
@@ -164,6 +173,11 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+func TestExamples(t *testing.T) {
+	set := examples(t)
 	tests := []struct {
 		request policy.Request
 		effect  sekisho.Effect
@@ -174,6 +188,14 @@ func TestExamples(t *testing.T) {
 		{connect(someone("ken", "dev"), dev, "deploy"), sekisho.Allow, "dev-nonprod"},
 		{connect(someone("ken", "dev"), dev, "root"), sekisho.Deny, ""},
 		{connect(someone("deployer"), dev, "deploy"), sekisho.Allow, "deploy-no-terminal"},
+		{connect(someone("sue", "suppliers"), depot, "drop"), sekisho.Allow, "suppliers-drop"},
+		{connect(someone("sue", "suppliers"), depot, "root"), sekisho.Deny, ""},
+		{connect(someone("con", "contractors"), dev, "deploy"), sekisho.Allow, "contractors-nonprod"},
+		{connect(someone("con", "contractors"), db1, "deploy"), sekisho.Deny, ""},
+		{connect(someone("ida", "ide"), desk, "deploy"), sekisho.Allow, "ide-workstations"},
+		{connect(someone("ken", "dev"), sandbox, "deploy"), sekisho.Allow, "sandbox-forwards"},
+		{connect(someone("ana", "analysts"), tunnelled, "tunnel"), sekisho.Allow, "analysts-ledger"},
+		{connect(someone("ana", "analysts"), tunnelled, "root"), sekisho.Deny, ""},
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors")}, sekisho.Allow, "auditors"},
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors", "admins")}, sekisho.Deny, "admins-read-nothing"},
 		{policy.Request{Action: policy.ManageTargets, Identity: someone("kay", "admins")}, sekisho.Allow, "admins"},
@@ -182,6 +204,29 @@ func TestExamples(t *testing.T) {
 		d := set.Evaluate(tt.request, now)
 		if d.Effect != tt.effect || tt.decider != "" && !slices.Contains(d.Policies, tt.decider) {
 			t.Errorf("%s by %s: %+v, want %s by %s", tt.request.Action, tt.request.Identity.Subject, d, tt.effect, tt.decider)
+		}
+	}
+}
+
+// What the comments in the examples say about recording.
+func TestExamplesAudit(t *testing.T) {
+	set := examples(t)
+	for _, tt := range []struct {
+		who    sekisho.Identity
+		target *sekisho.Target
+		login  string
+		audit  sekisho.AuditMode
+	}{
+		{someone("ken", "dev"), dev, "deploy", sekisho.AuditNone},
+		{someone("ken", "dev"), sandbox, "deploy", sekisho.AuditNone},
+		{someone("ken", "dev"), desk, "deploy", sekisho.AuditNone},
+		{someone("ken", "dev", "ide"), desk, "deploy", sekisho.AuditStrict},
+		{someone("sue", "suppliers"), depot, "drop", sekisho.AuditStrict},
+		{someone("con", "contractors"), dev, "deploy", sekisho.AuditStrict},
+		{someone("ana", "analysts"), tunnelled, "tunnel", sekisho.AuditStrict},
+	} {
+		if d := set.Evaluate(connect(tt.who, tt.target, tt.login), now); d.Effect != sekisho.Allow || d.Limits.Audit != tt.audit {
+			t.Errorf("%s as %s on %s: %+v, want audit %q", tt.who.Subject, tt.login, tt.target.Name, d, tt.audit)
 		}
 	}
 }
