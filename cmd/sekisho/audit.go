@@ -185,6 +185,7 @@ func what(ev *sekisho.Event) string {
 		add(k, ev.Detail[k])
 	}
 	if d := ev.Decision; d != nil {
+		add("limits", limited(d.Limits))
 		add("reason", d.Reason)
 	}
 	add("error", ev.Error)
