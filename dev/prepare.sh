@@ -11,6 +11,7 @@ need rsync rsync
 need git git
 # The pages are tested in a real browser; the demo can do without.
 [ "${1:-}" != test ] || need chromium chromium
+[ "${1:-}" != test ] || need ssh-audit ssh-audit
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ]; then as=
