@@ -28,6 +28,7 @@ type channel struct {
 	watch     atomic.Pointer[watching]          // where the program moves files
 	started   chan struct{}                     // closed once the target runs a program, or never will
 	start     sync.Once
+	ending    *ending
 }
 
 // relayChannel opens the channel at the target as well and relays until both ends have closed it.
@@ -45,7 +46,7 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 		far.Close()
 		return err
 	}
-	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far, context: ctx, started: make(chan struct{})}
+	c := &channel{relay: r, number: r.last.Add(1), near: near, far: far, context: ctx, started: make(chan struct{}), ending: newEnding()}
 	r.voices.add(c)
 	defer r.voices.remove(c)
 	if err := c.keep(recording.ChannelOpen, []byte(ch.ChannelType())); err != nil {
@@ -89,9 +90,11 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	})
 	all.Go(func() {
 		down.Wait()
+		c.ending.await()
 		c.hush()
 	})
 	report(c.targetRequests(farRequests))
+	c.ending.tell()
 	down.Wait()
 	report(c.record(recording.ChannelClose, nil))
 	c.answering.Lock() // a program can end sooner than the user has heard that it started

@@ -253,6 +253,9 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 		if pass {
 			ok, _ = c.near.SendRequest(req.Type, req.WantReply, req.Payload)
 		}
+		if c.exit.Load() != nil {
+			c.ending.tell()
+		}
 		if req.WantReply {
 			req.Reply(ok, nil)
 		}
