@@ -25,13 +25,10 @@ type watching struct {
 func (c *channel) watchProgram(kind, name string) {
 	out := &outflow{channel: c}
 	outlet := transfer.Outlet{Target: out.target, User: out.user, Tell: out.tell, Clock: c.elapsed}
-	w := newWatcher(kind, name, c.decision.Limits.Files, outlet)
-	if w != nil {
-		c.watch.Store(&watching{w, out})
+	if kind == "subsystem" && name == "sftp" {
+		c.watch.Store(&watching{transfer.NewSFTP(c.decision.Limits.Files, outlet), out})
 	}
 }
-
-func newWatcher(_, _ string, _ []sekisho.FileLimit, _ transfer.Outlet) transfer.Watcher { return nil } // until transfer is there
 
 // passer hands what is written to a func.
 type passer func([]byte) error
