@@ -26,6 +26,8 @@ type Config struct {
 	CA string `json:"ca,omitempty"`
 	// Hosts are the host patterns for ssh_config.
 	Hosts []string `json:"ssh_hosts,omitempty"`
+	// SSHGateway is HOST:PORT of the gateway's SSH port, empty where it has none.
+	SSHGateway string `json:"ssh_gateway,omitempty"`
 	// HostCA is the public key line that signs the targets' host certificates.
 	HostCA string `json:"host_ca,omitempty"`
 	// RecordingKeys are the public key lines that gateways sign recordings with, AuditKey verifies checkpoints of

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,7 +80,7 @@ func (o *ConnectOptions) check() error {
 }
 
 // ask gets token and certificate for a fresh key, signing in first if there is need. A sign-in that control has ended
-// in the meantime is replaced once.
+// in the meantime, or that is not fresh enough for the target, is replaced once.
 func (c *Client) ask(ctx context.Context, o ConnectOptions) (*apiv1.ConnectResponse, *oneKey, error) {
 	s, err := c.EnsureSignIn(ctx, "", o.SignIn)
 	if err != nil {
@@ -89,7 +90,9 @@ func (c *Client) ask(ctx context.Context, o ConnectOptions) (*apiv1.ConnectRespo
 	if connect.CodeOf(err) != connect.CodeUnauthenticated || o.SignIn == nil {
 		return grant, keys, err
 	}
-	if s, err = c.EnsureSignIn(ctx, s.Token, o.SignIn); err != nil {
+	how := *o.SignIn
+	how.Fresh = how.Fresh || stale(err)
+	if s, err = c.EnsureSignIn(ctx, s.Token, &how); err != nil {
 		return nil, nil, err
 	}
 	return c.askWith(ctx, o, s)
@@ -100,20 +103,14 @@ func (c *Client) askWith(ctx context.Context, o ConnectOptions, s SignIn) (*apiv
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a key: %w", err)
 	}
-	signer, err := ssh.NewSignerFromKey(key)
+	line, proof, err := proved(key, keyProof(s.Token, o.Host, o.Login))
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a key: %w", err)
-	}
-	proof, err := signer.Sign(rand.Reader, keyProof(s.Token, o.Host, o.Login))
-	if err != nil {
-		return nil, nil, fmt.Errorf("prove the key: %w", err)
+		return nil, nil, err
 	}
 	// With the very token that the proof names: another process may be replacing the sign-in right now.
 	access := c.clients(func() string { return s.Token }).Access
 	res, err := access.Connect(ctx, connect.NewRequest(&apiv1.ConnectRequest{
-		Host: o.Host, Login: o.Login,
-		PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())),
-		KeyProof:  ssh.Marshal(proof),
+		Host: o.Host, Login: o.Login, PublicKey: line, KeyProof: proof,
 	}))
 	if err != nil {
 		return nil, nil, err
@@ -129,6 +126,34 @@ func (c *Client) askWith(ctx context.Context, o ConnectOptions, s SignIn) (*apiv
 // in it ties the proof to this sign-in.
 func keyProof(token, host, login string) []byte {
 	return fmt.Appendf(nil, "sekisho-connect-v1\n%x\n%s\n%s\n", sha256.Sum256([]byte(token)), host, login)
+}
+
+// enterProof is the same for the key that goes into the person's agent.
+func enterProof(token string) []byte {
+	return fmt.Appendf(nil, "sekisho-enter-v1\n%x\n", sha256.Sum256([]byte(token)))
+}
+
+// proved gives a key's public line and its signature over text.
+func proved(key ed25519.PrivateKey, text []byte) (line string, proof []byte, err error) {
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return "", nil, fmt.Errorf("make a key: %w", err)
+	}
+	signature, err := signer.Sign(rand.Reader, text)
+	if err != nil {
+		return "", nil, fmt.Errorf("prove the key: %w", err)
+	}
+	return string(ssh.MarshalAuthorizedKey(signer.PublicKey())), ssh.Marshal(signature), nil
+}
+
+// stale says whether control wants the person to prove themselves again.
+func stale(err error) bool {
+	var told *connect.Error
+	return errors.As(err, &told) && slices.ContainsFunc(told.Details(), func(d *connect.ErrorDetail) bool {
+		m, err := d.Value()
+		_, ok := m.(*apiv1.Stale)
+		return err == nil && ok
+	})
 }
 
 func parseCertificate(line string, key ed25519.PublicKey) (*ssh.Certificate, error) {

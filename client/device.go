@@ -14,7 +14,7 @@ import (
 // loginElsewhere shows a URL and a code for a browser on any machine, and asks control until the person is done
 // (in the manner of RFC 8628).
 func (c *Client) loginElsewhere(ctx context.Context, o LoginOptions, verifier string) (*apiv1.FinishResponse, error) {
-	begun, err := c.begin(ctx, &apiv1.BeginRequest{CodeChallenge: challenge(verifier)})
+	begun, err := c.begin(ctx, &apiv1.BeginRequest{CodeChallenge: challenge(verifier), Fresh: o.Fresh})
 	if err != nil {
 		return nil, err
 	}

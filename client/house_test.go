@@ -51,9 +51,16 @@ type house struct {
 	logins  atomic.Int64 // SSH logins at the target
 	refuse  atomic.Value // string: what Connect refuses with, if not ""
 	expires atomic.Int64 // seconds that a sign-in lasts
+	enters  atomic.Int64 // seconds that a certificate for an agent lasts
+	fresh   atomic.Bool  // Connect wants a fresh sign-in
+	never   atomic.Bool  // and takes none
+
+	principal atomic.Value // string: of certificates for agents
 
 	mu      sync.Mutex
 	begun   map[string]*apiv1.BeginRequest
+	order   []bool            // of the sign-ins begun, whether they were to be fresh
+	anew    map[string]bool   // tokens of fresh sign-ins
 	signIns map[string]string // token → thumbprint
 	passes  map[string]string // target token → thumbprint
 	done    map[string]bool   // device flow: confirmed on the page
@@ -78,9 +85,11 @@ func newHouse(t *testing.T) *house {
 	h := &house{
 		t: t, proofs: login.NewProofs(time.Now), userCA: newSigner(t), hostCA: newSigner(t),
 		begun: map[string]*apiv1.BeginRequest{}, signIns: map[string]string{}, passes: map[string]string{},
-		done: map[string]bool{}, serials: map[uint64]int{},
+		done: map[string]bool{}, anew: map[string]bool{}, serials: map[uint64]int{},
 	}
 	h.expires.Store(3600)
+	h.enters.Store(3600)
+	h.principal.Store("gateway")
 	h.refuse.Store("")
 	h.target = h.newTarget()
 	mux := http.NewServeMux()
@@ -127,6 +136,7 @@ func (s signInSide) Begin(_ context.Context, r *connect.Request[apiv1.BeginReque
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begun[id] = r.Msg
+	s.order = append(s.order, r.Msg.Fresh)
 	s.passes["begun "+id] = thumbprint
 	return connect.NewResponse(&apiv1.BeginResponse{
 		Request: id, Url: s.server.URL + "/page?request=" + id, UserCode: "BCDF-GHJK", IntervalSeconds: 1,
@@ -169,6 +179,7 @@ func (s signInSide) Finish(_ context.Context, r *connect.Request[apiv1.FinishReq
 	}
 	token := "sin_" + rand.Text()
 	s.signIns[token] = thumbprint
+	s.anew[token] = begun.Fresh
 	return connect.NewResponse(&apiv1.FinishResponse{Token: token, SignIn: &apiv1.SignIn{
 		Id: "s1", Subject: "ken", Expires: timestamppb.New(time.Now().Add(time.Duration(s.expires.Load()) * time.Second)),
 	}}), nil
@@ -185,6 +196,12 @@ func (s signInSide) End(_ context.Context, r *connect.Request[apiv1.EndRequest])
 	return connect.NewResponse(&apiv1.EndResponse{Ended: 1}), nil
 }
 
+func (h *house) freshBegun() []bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.order)
+}
+
 func (h *house) endAll() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -196,17 +213,54 @@ type accessSide struct{ *house }
 func (s accessSide) Describe(context.Context, *connect.Request[apiv1.DescribeRequest]) (*connect.Response[apiv1.DescribeResponse], error) {
 	return connect.NewResponse(&apiv1.DescribeResponse{
 		Name: "Test <b>", SshHosts: []string{"web1", "*.test.internal", "*", "evil\nProxyCommand x"},
-		HostCa: string(ssh.MarshalAuthorizedKey(s.hostCA.PublicKey())),
+		HostCa: string(ssh.MarshalAuthorizedKey(s.hostCA.PublicKey())), SshGateway: "gw.test.internal:2222",
 	}), nil
 }
 
-func (s accessSide) Connect(_ context.Context, r *connect.Request[apiv1.ConnectRequest]) (*connect.Response[apiv1.ConnectResponse], error) {
+func (s accessSide) Enter(_ context.Context, r *connect.Request[apiv1.EnterRequest]) (*connect.Response[apiv1.EnterResponse], error) {
 	token, thumbprint, err := s.proven(r.Header(), "POST", r.Spec().Procedure)
 	s.mu.Lock()
 	known := s.signIns[token]
 	s.mu.Unlock()
 	if err != nil || known != thumbprint {
 		return nil, connect.NewError(connect.CodeUnauthenticated, errors.New("Your sign-in has ended. Run: sekisho login"))
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(r.Msg.PublicKey))
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, err)
+	}
+	var sig ssh.Signature
+	text := fmt.Appendf(nil, "sekisho-enter-v1\n%x\n", sha256.Sum256([]byte(token)))
+	if err := ssh.Unmarshal(r.Msg.KeyProof, &sig); err != nil || key.Verify(text, &sig) != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("key proof"))
+	}
+	until := time.Now().Add(time.Duration(s.enters.Load()) * time.Second)
+	cert := &ssh.Certificate{
+		Key: key, CertType: ssh.UserCert, ValidPrincipals: []string{s.principal.Load().(string)}, ValidBefore: uint64(until.Unix()),
+	}
+	if err := cert.SignCert(rand.Reader, s.userCA); err != nil {
+		return nil, connect.NewError(connect.CodeInternal, err)
+	}
+	return connect.NewResponse(&apiv1.EnterResponse{
+		Certificate: string(ssh.MarshalAuthorizedKey(cert)), HostCa: string(ssh.MarshalAuthorizedKey(s.hostCA.PublicKey())),
+		SshGateway: "gw.test.internal:2222", Expires: timestamppb.New(until),
+	}), nil
+}
+
+func (s accessSide) Connect(_ context.Context, r *connect.Request[apiv1.ConnectRequest]) (*connect.Response[apiv1.ConnectResponse], error) {
+	token, thumbprint, err := s.proven(r.Header(), "POST", r.Spec().Procedure)
+	s.mu.Lock()
+	known, anew := s.signIns[token], s.anew[token]
+	s.mu.Unlock()
+	if err != nil || known != thumbprint {
+		return nil, connect.NewError(connect.CodeUnauthenticated, errors.New("Your sign-in has ended. Run: sekisho login"))
+	}
+	if s.fresh.Load() && (!anew || s.never.Load()) {
+		stale := connect.NewError(connect.CodeUnauthenticated, errors.New("web1 wants more. Run: sekisho login --fresh"))
+		if detail, err := connect.NewErrorDetail(&apiv1.Stale{FreshSeconds: 900}); err == nil {
+			stale.AddDetail(detail)
+		}
+		return nil, stale
 	}
 	if why := s.refuse.Load().(string); why != "" {
 		return nil, connect.NewError(connect.CodePermissionDenied, errors.New(why))

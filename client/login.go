@@ -27,6 +27,8 @@ type LoginOptions struct {
 	Device bool
 	// NoBrowser waits on this machine but opens nothing.
 	NoBrowser bool
+	// Fresh has the person prove themselves anew, even if the IdP still knows the browser.
+	Fresh bool
 	// Out is where URL and code are shown; never ssh's stream.
 	Out io.Writer
 	// Terminal says that Out is one, so that a QR code can be shown on it.
@@ -88,6 +90,7 @@ func (c *Client) describe(ctx context.Context) error {
 	}
 	config := c.config
 	config.Name, config.AuditKey, config.RecordingKeys = res.Msg.Name, res.Msg.AuditKey, res.Msg.RecordingKeys
+	config.SSHGateway = gatewayAddress(res.Msg.SshGateway)
 	config.Hosts = nil
 	for _, p := range res.Msg.SshHosts {
 		if CheckPattern(p) == nil && selective(p) {
@@ -211,7 +214,7 @@ func (c *Client) loginHere(ctx context.Context, o LoginOptions, verifier string)
 	}
 	defer back.close()
 	begun, err := c.begin(ctx, &apiv1.BeginRequest{
-		CodeChallenge: challenge(verifier), RedirectUri: back.uri(), State: back.state,
+		CodeChallenge: challenge(verifier), RedirectUri: back.uri(), State: back.state, Fresh: o.Fresh,
 	})
 	if err != nil {
 		return nil, err

@@ -12,13 +12,15 @@ import (
 )
 
 // Logout ends the sign-in at control, or all of the person's sign-ins, and forgets it here with the key it was bound
-// to. It forgets also when control cannot be told, and returns that as a refusal. ended counts the sign-ins.
+// to, here and in the person's agent. It forgets also when control cannot be told, and returns that as a refusal. ended
+// counts the sign-ins.
 func (c *Client) Logout(ctx context.Context, everywhere bool) (ended int, err error) {
 	unlock, err := c.home.lockContext(ctx, "login")
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
+	c.forgetAgent(ctx)
 	if _, err := c.home.SignIn(); errors.Is(err, fs.ErrNotExist) {
 		return 0, err
 	}

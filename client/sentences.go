@@ -13,7 +13,8 @@ import (
 )
 
 // sentences turns the errors of calls into refusals a person can read. What control itself said is passed on
-// word for word; what went wrong on the way gets a sentence of its own. connect.CodeOf still sees the code.
+// word for word; what went wrong on the way gets a sentence of its own. connect.CodeOf still sees the code, and the
+// details stay.
 type sentences struct{ url string }
 
 func (s sentences) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
@@ -56,7 +57,11 @@ func (s sentences) explain(err error) error {
 	}
 	var ce *connect.Error
 	if errors.As(err, &ce) && connect.IsWireError(err) && ce.Message() != "" {
-		return connect.NewError(ce.Code(), &sekisho.Refusal{Sentence: ce.Message(), Cause: err})
+		said := connect.NewError(ce.Code(), &sekisho.Refusal{Sentence: ce.Message(), Cause: err})
+		for _, d := range ce.Details() {
+			said.AddDetail(d)
+		}
+		return said
 	}
 	return connect.NewError(connect.CodeOf(err), unreachable(s.url, err))
 }

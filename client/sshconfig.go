@@ -4,9 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sekisho/sekisho"
@@ -27,8 +32,23 @@ func CheckPattern(p string) error {
 // selective says whether a pattern names anything: control may not claim every host that the person uses.
 func selective(p string) bool { return strings.Trim(p, "*?.!") != "" }
 
-// SSHConfig gives the lines that make plain ssh use this client for the hosts that match the patterns. program is
-// this executable's path, "" if a bare "sekisho" finds it.
+// SSHConfig says what the lines for ssh are to do.
+type SSHConfig struct {
+	// Program is this executable's path, "" if a bare "sekisho" finds it.
+	Program string
+	// Patterns are the hosts that are targets.
+	Patterns []string
+	// Gateway is HOST:PORT of the gateway's SSH port; with it there are lines for the gateway itself. May be empty.
+	Gateway string
+	// Jump reaches the targets through the gateway's SSH port, with the certificate in the person's own agent, instead of
+	// by this client.
+	Jump bool
+}
+
+// GatewayAlias is what the gateway's SSH port is called in ssh_config, beside its own name.
+const GatewayAlias = "sekisho-gateway"
+
+// SSHConfig gives the lines that make plain ssh use this client for the hosts that match the patterns.
 //
 // The lines beyond the three that connect are there so that nothing elsewhere in the person's configuration can turn
 // them into a prompt, a hang or a weaker check:
@@ -36,21 +56,88 @@ func selective(p string) bool { return strings.Trim(p, "*?.!") != "" }
 //     host. No question is asked, nothing is learned, and no line that a past life of the host has left interferes.
 //   - IdentityFile none, IdentitiesOnly no: the agent's certificate is the one thing offered. Other keys would show
 //     themselves to the gateway and use up the tries a server allows; a global IdentitiesOnly would hide ours.
-//   - PreferredAuthentications publickey: a refusal ends in a message, not in a password prompt.
-func (h Home) SSHConfig(program string, patterns []string) (string, error) {
-	if len(patterns) == 0 {
+//   - PreferredAuthentications publickey: a refusal ends in a message, not in a password prompt. At the gateway's own
+//     SSH port, keyboard-interactive as well: by it the gateway asks for a proof in the browser.
+func (h Home) SSHConfig(s SSHConfig) (string, error) {
+	if len(s.Patterns) == 0 {
 		return "", &sekisho.Refusal{Sentence: "No host patterns are known.", Next: "Name them: sekisho ssh-config '*.example.internal'"}
 	}
-	for _, p := range patterns {
+	for _, p := range s.Patterns {
 		if err := CheckPattern(p); err != nil {
 			return "", err
 		}
 	}
-	for _, path := range []string{h.dir, program} {
+	for _, path := range []string{h.dir, s.Program} {
 		if strings.ContainsAny(path, "\n\r\x00\"'\\") {
 			return "", &sekisho.Refusal{Sentence: fmt.Sprintf("The path %q cannot be written into ssh_config.", path), Next: "Use a folder without quotes in its name."}
 		}
 	}
+	if s.Jump && s.Gateway == "" {
+		return "", &sekisho.Refusal{Sentence: "The gateway's SSH port is closed.", Next: "Leave out --agent."}
+	}
+	var b strings.Builder
+	if s.Gateway != "" {
+		b.WriteString(h.GatewayBlock(s.Gateway) + "\n")
+	}
+	fmt.Fprintf(&b, "Host %s\n", strings.Join(slices.Concat(s.Patterns, s.except()), " "))
+	if s.Jump {
+		fmt.Fprintf(&b, "  ProxyJump %s\n", GatewayAlias)
+		b.WriteString(h.trust("publickey,keyboard-interactive"))
+		return b.String(), nil
+	}
+	// The quotes keep what somebody else has put into a host name, such as a repository's URL, from the shell.
+	fmt.Fprintf(&b, "  ProxyCommand %s connect --login '%%r' '%%h' '%%p'\n", h.command(s.Program))
+	fmt.Fprintf(&b, "  IdentityAgent %s\n", configWord(percent(h.Shown("run"))+"/%r@%h_%p.sock"))
+	b.WriteString(h.trust("publickey"))
+	return b.String(), nil
+}
+
+// GatewayBlock gives the lines for the gateway's SSH port at HOST:PORT: ssh LOGIN%TARGET@sekisho-gateway.
+func (h Home) GatewayBlock(gateway string) string {
+	host, port, err := net.SplitHostPort(gateway)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("Host %s\n  HostName %s\n  Port %s\n", strings.Join(gatewayNames(host), " "), host, port) +
+		h.trust("publickey,keyboard-interactive")
+}
+
+// gatewayNames are what people may type for the gateway. An address is not among them: other things may listen there.
+func gatewayNames(host string) []string {
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+		return []string{GatewayAlias}
+	}
+	return []string{GatewayAlias, host}
+}
+
+// except are the gateway's names where the patterns would hold them: it is no target.
+func (s SSHConfig) except() (names []string) {
+	host, _, err := net.SplitHostPort(s.Gateway)
+	if err != nil {
+		return nil
+	}
+	for _, name := range gatewayNames(host) {
+		if slices.ContainsFunc(s.Patterns, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil }) {
+			names = append(names, "!"+name)
+		}
+	}
+	return names
+}
+
+// gatewayAddress is the address of an SSH port as control names it, empty if it cannot be one.
+func gatewayAddress(said string) string {
+	host, port, err := net.SplitHostPort(said)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	if err != nil || perr != nil || n == 0 {
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err != nil && sekisho.CheckTargetName(strings.ToLower(host)) != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n, 10))
+}
+
+func (h Home) command(program string) string {
 	command := "sekisho"
 	if program != "" {
 		command = shellWord(program)
@@ -58,15 +145,14 @@ func (h Home) SSHConfig(program string, patterns []string) (string, error) {
 	if !h.standard {
 		command += " --home " + shellWord(h.dir)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Host %s\n", strings.Join(patterns, " "))
-	// The quotes keep what somebody else has put into a host name, such as a repository's URL, from the shell.
-	fmt.Fprintf(&b, "  ProxyCommand %s connect --login '%%r' '%%h' '%%p'\n", command)
-	fmt.Fprintf(&b, "  IdentityAgent %s\n", configWord(percent(h.Shown("run"))+"/%r@%h_%p.sock"))
-	fmt.Fprintf(&b, "  UserKnownHostsFile %s\n", configWord(percent(h.Shown(knownHosts))))
-	b.WriteString("  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n")
-	b.WriteString("  IdentityFile none\n  IdentitiesOnly no\n  PreferredAuthentications publickey\n")
-	return b.String(), nil
+	return command
+}
+
+// trust gives the lines that say whom to believe and what to show them.
+func (h Home) trust(methods string) string {
+	return fmt.Sprintf("  UserKnownHostsFile %s\n", configWord(percent(h.Shown(knownHosts)))) +
+		"  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n" +
+		"  IdentityFile none\n  IdentitiesOnly no\n  PreferredAuthentications " + methods + "\n"
 }
 
 // percent keeps a path's own percent signs from being taken for tokens.

@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sekisho/sekisho/client"
 )
 
 func TestSSHConfigAtHome(t *testing.T) {
 	user := t.TempDir()
 	t.Setenv("HOME", user)
 	t.Setenv("SEKISHO_HOME", "")
-	got, err := mustHome(t, "").SSHConfig("", []string{"web1", "*.test.internal"})
+	got, err := mustHome(t, "").SSHConfig(client.SSHConfig{Patterns: []string{"web1", "*.test.internal"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +36,50 @@ func TestSSHConfigAtHome(t *testing.T) {
 	}
 }
 
+// With the SSH port open there are lines for it, and lines that go through it.
+func TestSSHConfigGateway(t *testing.T) {
+	user := t.TempDir()
+	t.Setenv("HOME", user)
+	t.Setenv("SEKISHO_HOME", "")
+	got, err := mustHome(t, "").SSHConfig(client.SSHConfig{
+		Patterns: []string{"*.test.internal"}, Gateway: "gw.test.internal:2222", Jump: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := `  UserKnownHostsFile ~/.sekisho/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  UpdateHostKeys no
+  IdentityFile none
+  IdentitiesOnly no
+  PreferredAuthentications publickey,keyboard-interactive
+`
+	want := "Host sekisho-gateway gw.test.internal\n  HostName gw.test.internal\n  Port 2222\n" + trust +
+		"\nHost *.test.internal !gw.test.internal\n  ProxyJump sekisho-gateway\n" + trust
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	for gateway, line := range map[string]string{
+		"127.0.0.1:2222": "Host sekisho-gateway\n  HostName 127.0.0.1\n", "[2001:db8::1]:22": "Host sekisho-gateway\n  HostName 2001:db8::1\n",
+	} {
+		got, err := mustHome(t, "").SSHConfig(client.SSHConfig{Patterns: []string{"web1"}, Gateway: gateway})
+		if err != nil || !strings.HasPrefix(got, line) || !strings.Contains(got, "\nHost web1\n  ProxyCommand") {
+			t.Errorf("%s: %v\n%s", gateway, err, got)
+		}
+	}
+	if _, err := mustHome(t, "").SSHConfig(client.SSHConfig{Patterns: []string{"web1"}, Jump: true}); err == nil {
+		t.Error("lines that jump through a port that is closed")
+	}
+}
+
 // ssh itself says how it reads a folder with a space and a percent sign.
 func TestSSHConfigQuotes(t *testing.T) {
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Fatal("no ssh here: run dev/prepare.sh")
 	}
 	dir := filepath.Join(t.TempDir(), "my 100% home")
-	block, err := mustHome(t, dir).SSHConfig("/opt/my tools/sekisho", []string{"web1"})
+	block, err := mustHome(t, dir).SSHConfig(client.SSHConfig{Program: "/opt/my tools/sekisho", Patterns: []string{"web1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +106,11 @@ func TestSSHConfigQuotes(t *testing.T) {
 func TestSSHConfigRefuses(t *testing.T) {
 	h := mustHome(t, filepath.Join(t.TempDir(), "home"))
 	for _, patterns := range [][]string{nil, {""}, {"a b"}, {"a\nProxyCommand x"}, {"-oX"}, {`"a"`}, {strings.Repeat("a", 300)}} {
-		if got, err := h.SSHConfig("", patterns); err == nil {
+		if got, err := h.SSHConfig(client.SSHConfig{Patterns: patterns}); err == nil {
 			t.Errorf("%q was taken:\n%s", patterns, got)
 		}
 	}
-	if got, err := h.SSHConfig("/tmp/a'b/sekisho", []string{"web1"}); err == nil {
+	if got, err := h.SSHConfig(client.SSHConfig{Program: "/tmp/a'b/sekisho", Patterns: []string{"web1"}}); err == nil {
 		t.Errorf("a quote was taken:\n%s", got)
 	}
 }
