@@ -40,6 +40,8 @@ func TestExitCodes(t *testing.T) {
 		{"connect web1 22", 2, "--login"},
 		{"login --device --no-browser", 2, "can't be used together"},
 		{"login --ca-file /does/not/exist", 2, "no such file"},
+		{"login --agent", 1, "sekisho login URL"},
+		{"login --help", 0, "--fresh"},
 		{"completion tcsh", 2, "must be one of"},
 	} {
 		code, out, errs := command(t, home, strings.Fields(c.args)...)

@@ -7,7 +7,7 @@ type logoutCmd struct {
 }
 
 func (*logoutCmd) Help() string {
-	return `Ends the sign-in at the server and forgets it on this machine, together with the key it was bound to. If the server cannot be reached the machine forgets it all the same, and the command says so.
+	return `Ends the sign-in at the server and forgets it on this machine, together with the key it was bound to and what your ssh-agent holds. If the server cannot be reached the machine forgets it all the same, and the command says so.
 
 Examples:
 

@@ -12,6 +12,7 @@ import (
 type sshConfigCmd struct {
 	Patterns []string `arg:"" optional:"" name:"pattern" help:"Host patterns to use instead of those that the server has named."`
 	Write    bool     `help:"Install the lines instead of printing them."`
+	Agent    bool     `help:"Go through the gateway's SSH port with the certificate in your ssh-agent (sekisho login --agent)."`
 }
 
 func (*sshConfigCmd) Help() string {
@@ -19,10 +20,13 @@ func (*sshConfigCmd) Help() string {
 
 Agent forwarding (ssh -A) forwards nothing through these lines: the agent of a connection is gone once it has signed in.
 
+Where the gateway has an SSH port, there are lines for it as well, under the name sekisho-gateway. With --agent the targets are reached through it, by ProxyJump, instead of by this program.
+
 Examples:
 
     sekisho ssh-config --write
     sekisho ssh-config '*.example.internal' >> ~/.ssh/config
+    sekisho ssh-config --agent --write
     sekisho ssh-config > /tmp/c && ssh -F /tmp/c ken@web1
 `
 }
@@ -36,7 +40,9 @@ func (cmd *sshConfigCmd) Run(a *app) error {
 	if len(patterns) == 0 {
 		patterns = c.Config().Hosts
 	}
-	block, err := c.Home().SSHConfig(programPath(), patterns)
+	block, err := c.Home().SSHConfig(client.SSHConfig{
+		Program: programPath(), Patterns: patterns, Gateway: c.Config().SSHGateway, Jump: cmd.Agent,
+	})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ type statusCmd struct {
 }
 
 func (*statusCmd) Help() string {
-	return `Asks the server for your live sign-ins: the one of this machine, and those of your other machines. Exits with 1 if this machine is not signed in.
+	return `Asks the server for your live sign-ins: the one of this machine, and those of your other machines. Exits with 1 if this machine is not signed in. Says, too, whether your ssh-agent holds a certificate for the gateway.
 
 Examples:
 
@@ -49,6 +49,7 @@ func (cmd *statusCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	inAgent := c.AgentCertificate(a.ctx)
 	list := []signIn{}
 	for _, s := range res.Msg.SignIns {
 		list = append(list, signIn{
@@ -60,9 +61,15 @@ func (cmd *statusCmd) Run(a *app) error {
 		return a.json(struct {
 			URL     string   `json:"url"`
 			SignIns []signIn `json:"sign_ins"`
-		}{c.Config().URL, list})
+			// Agent is when the certificate in the person's ssh-agent expires.
+			Agent time.Time `json:"agent_certificate_expires,omitzero"`
+		}{c.Config().URL, list, inAgent})
 	}
-	return a.showStatus(c.Config().URL, list)
+	if err := a.showStatus(c.Config().URL, list); err != nil || inAgent.IsZero() {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "\nYour ssh-agent holds a certificate for the gateway until %s.\n", inAgent.Local().Format("2 Jan 15:04"))
+	return err
 }
 
 func (a *app) showStatus(url string, list []signIn) error {
