@@ -80,7 +80,7 @@ type Decision struct {
 	Effect Effect `json:"effect"`
 	// Policies are the @id of the policies that decided, sorted. Empty: nothing permitted it.
 	Policies []string `json:"policies,omitempty"`
-	Limits   Limits   `json:"limits"`
+	Limits   Limits   `json:"limits,omitzero"`
 	// Reason is one sentence for the person, Next what they can do about it; both empty when allowed.
 	Reason string `json:"reason,omitempty"`
 	Next   string `json:"next,omitempty"`
