@@ -1,0 +1,124 @@
+package gateway_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+)
+
+// mallory takes SSH through a forward, in every direction and kind, and whoever speaks first: nothing of its
+// identification strings arrives anywhere, and the forward is closed.
+func TestNestedRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, opens, serves string // what the side that connects says first, and what the other does
+		heard               string // by the one that connects
+		mode                sekisho.NestedMode
+		why                 string
+	}{
+		{"client", "SSH-2.0-x\r\n", "", "", sekisho.NestedRefuse, "SSH inside a forward"},
+		{"server", "", "SSH-2.0-y\r\n", "", sekisho.NestedRefuse, "SSH inside a forward"},
+		{"both", "SSH-2.0-x\r\n", "SSH-2.0-y\r\n", "", sekisho.NestedRefuse, "SSH inside a forward"},
+		{"server after lines", "", "hello\r\nSSH-2.0-y\r\n", "hello\r\n", sekisho.NestedRefuse, "SSH inside a forward"},
+		{"server after other bytes of the client", "GET", "SSH-2.0-y\r\n", "", sekisho.NestedRefuse, "SSH inside a forward"},
+		{"no target", "SSH-2.0-x\r\n", "", "", sekisho.NestedRecord, "SSH inside a forward to what is no target"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			heard := make(chan string, 1)
+			h.decision.Limits.Nested = c.mode
+			h.forwards("*:*", "").dial = accept(func(ch ssh.Channel) {
+				if c.opens == "GET" {
+					io.ReadFull(ch, make([]byte, 3))
+				}
+				io.WriteString(ch, c.serves)
+				all, _ := io.ReadAll(ch)
+				heard <- string(all)
+			})
+			conn, err := h.mustClient().Dial("tcp", "db2:22")
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, c.opens)
+			if got, _ := io.ReadAll(conn); string(got) != c.heard {
+				t.Errorf("the user's side heard %q", got)
+			}
+			conn.Close()
+			if got := <-heard; got != "" {
+				t.Errorf("the target's side heard %q", got)
+			}
+			want(t, h.awaitEvent(sekisho.EventChannelRefused), "type", "direct-tcpip", "destination", "db2:22", "why", c.why, "channel", "1")
+			want(t, h.awaitEvent(sekisho.EventForwardClosed), "why", c.why)
+		})
+	}
+}
+
+// The same for what the target opens to the user: there the target's side is the one that connects.
+func TestNestedRefusedFromTarget(t *testing.T) {
+	for name, c := range map[string]struct{ opens, serves string }{"client": {"SSH-2.0-x\r\n", ""}, "server": {"", "SSH-2.0-y\r\n"}} {
+		for _, mode := range []sekisho.NestedMode{sekisho.NestedRefuse, sekisho.NestedRecord} {
+			t.Run(name+" "+string(mode), func(t *testing.T) {
+				h := newHouse(t)
+				h.decision.Limits.Nested = mode
+				h.find = map[string]string{"localhost": "web1"}
+				end := h.forwards("", "*:*")
+				end.request = func(req *ssh.Request) { req.Reply(true, nil) }
+				client := h.mustClient()
+				heard := make(chan string, 1)
+				opened := client.HandleChannelOpen("forwarded-tcpip")
+				go func() {
+					accept(func(ch ssh.Channel) {
+						io.WriteString(ch, c.serves)
+						all, _ := io.ReadAll(ch)
+						heard <- string(all)
+					})(<-opened)
+				}()
+				if ok, _, err := client.SendRequest("tcpip-forward", true, listenRequest("localhost", 22)); !ok {
+					t.Fatal(err)
+				}
+				ch := mustOpen(t, <-end.conn, "forwarded-tcpip", tcpOpen("localhost", 22))
+				io.WriteString(ch, c.opens)
+				if all, _ := io.ReadAll(ch); len(all) > 0 {
+					t.Errorf("the target's side heard %q", all)
+				}
+				ch.Close()
+				if got := <-heard; got != "" {
+					t.Errorf("the user's side heard %q", got)
+				}
+				why := "SSH inside a forward"
+				if mode == sekisho.NestedRecord {
+					why += " of a kind that cannot be recorded"
+				}
+				want(t, h.awaitEvent(sekisho.EventChannelRefused), "destination", "localhost:22", "why", why)
+				h.awaitEvent(sekisho.EventForwardClosed)
+			})
+		}
+	}
+}
+
+// What only looks like the beginning of SSH arrives whole, also where it ends there.
+func TestNearlyNested(t *testing.T) {
+	for _, text := range []string{"S", "SSH", "SSL", "SSH\n", "SS" + strings.Repeat("x", 100_000)} {
+		h := newHouse(t)
+		h.forwards("*:*", "").dial = accept(func(ch ssh.Channel) {
+			all, _ := io.ReadAll(ch)
+			ch.Write(all)
+		})
+		conn, err := h.mustClient().Dial("tcp", "db2:22")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range min(len(text), 4) {
+			io.WriteString(conn, text[i:i+1])
+		}
+		io.WriteString(conn, text[min(len(text), 4):])
+		conn.(interface{ CloseWrite() error }).CloseWrite()
+		if got, err := io.ReadAll(conn); string(got) != text {
+			t.Errorf("of %.20q came back %.20q, %v", text, got, err)
+		}
+		conn.Close()
+	}
+}
