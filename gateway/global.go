@@ -35,15 +35,18 @@ func (r *relay) globalRequests(ctx context.Context) {
 // through a flaw in the user's client, shall not start another (OpenSSH's PROTOCOL, section 2.2). The gateway sees to it;
 // the target is not asked to.
 func (r *relay) sessionsDone() {
+	heard := make(chan struct{})
 	select {
-	case r.noMore <- struct{}{}:
-	default: // said before
+	case r.noMore <- heard:
+		<-heard
+	case <-r.hungUp:
 	}
 }
 
 // acceptAll takes the channels that the user opens. Those opened before the user said that there will be no more
 // sessions are waiting when that is heard, and are taken first.
 func (r *relay) acceptAll(ctx context.Context) {
+	defer close(r.hungUp)
 	for {
 		select {
 		case ch, ok := <-r.near.channels:
@@ -51,13 +54,14 @@ func (r *relay) acceptAll(ctx context.Context) {
 				return
 			}
 			r.accept(ctx, ch)
-		case <-r.noMore:
+		case heard := <-r.noMore:
 			for range len(r.near.channels) {
 				if ch, ok := <-r.near.channels; ok {
 					r.accept(ctx, ch)
 				}
 			}
 			r.lastSession = true
+			close(heard)
 		}
 	}
 }

@@ -255,13 +255,10 @@ func TestForwardedAtOnce(t *testing.T) {
 		req.Reply(true, binary.BigEndian.AppendUint32(nil, 40001))
 	}
 	c := h.mustClient()
+	echo(c, "forwarded-tcpip") // a Listener of x/crypto/ssh takes connections only some time after the answer
 	target <- <-end.conn
-	l, err := c.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if ok, _, err := c.SendRequest("tcpip-forward", true, listenRequest("127.0.0.1", 0)); !ok {
 		t.Fatal(err)
-	}
-	if _, err := l.Accept(); err != nil {
-		t.Error(err)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)

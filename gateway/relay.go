@@ -16,7 +16,7 @@ func (s *session) relay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &relay{session: s, near: near, far: far, noMore: make(chan struct{}, 1)}
+	r := &relay{session: s, near: near, far: far, noMore: make(chan chan struct{}), hungUp: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { r.end(errStopped) })
 	defer stop()
 	return r.run(ctx)
@@ -82,8 +82,9 @@ type relay struct {
 
 	listening   listening
 	granted     granted
-	noMore      chan struct{} // the user said that there will be no more sessions
-	lastSession bool          // that was heard; acceptAll's own
+	noMore      chan chan struct{} // the user says that there will be no more sessions; closed when that is in force
+	lastSession bool               // it is in force; acceptAll's own
+	hungUp      chan struct{}      // closed when the user opens no more channels
 
 	once  sync.Once
 	cause error
