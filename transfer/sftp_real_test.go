@@ -148,4 +148,3 @@ func stockSFTP(t *testing.T, start string, limits []sekisho.FileLimit, commands 
 	}
 	return run
 }
-
