@@ -7,6 +7,8 @@
 //	serve       be the ssh-agent for exactly this ssh: one key, one signature, then the agent is gone
 //	splice      copy bytes until either side ends
 //
+// Enter does the asking for programs that cannot run this one: key and certificate go into the person's own ssh-agent.
+//
 // Home is the folder that remembers between runs: where control is, whom to trust, the sign-in and the key that
 // it is bound to. No SSH private key is ever written. The package never decides what somebody may do.
 package client

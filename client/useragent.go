@@ -23,8 +23,12 @@ import (
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 )
 
-// answerTime is how long the person's ssh-agent may take to answer; some ask their person.
-const answerTime = 30 * time.Second
+// How long the person's ssh-agent may take: to say what it holds, and to take or drop a key, for which some ask their
+// person.
+const (
+	listTime   = 5 * time.Second
+	changeTime = 30 * time.Second
+)
 
 // UserAgent is the person's own ssh-agent, which keeps what Enter puts there for every program that can ask an agent.
 type UserAgent struct {
@@ -41,7 +45,7 @@ func OpenAgent(ctx context.Context) (*UserAgent, error) {
 	if path == "" {
 		return nil, &sekisho.Refusal{Sentence: "No ssh-agent is running.", Next: `Start one: eval "$(ssh-agent)"`}
 	}
-	dialer := &net.Dialer{Timeout: answerTime}
+	dialer := &net.Dialer{Timeout: listTime}
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, &sekisho.Refusal{
@@ -56,8 +60,8 @@ func OpenAgent(ctx context.Context) (*UserAgent, error) {
 func (a *UserAgent) Close() error { return a.conn.Close() }
 
 // ask bounds one question to the agent.
-func (a *UserAgent) ask(do func() error) error {
-	if err := a.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+func (a *UserAgent) ask(within time.Duration, do func() error) error {
+	if err := a.conn.SetDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
 	return do()
@@ -66,7 +70,7 @@ func (a *UserAgent) ask(do func() error) error {
 // ours gives the certificates that Enter has put there for this Sekisho, and never another key.
 func (a *UserAgent) ours(comment string) (certs []*ssh.Certificate, err error) {
 	var keys []*agent.Key
-	if err := a.ask(func() (err error) { keys, err = a.keys.List(); return err }); err != nil {
+	if err := a.ask(listTime, func() (err error) { keys, err = a.keys.List(); return err }); err != nil {
 		return nil, fmt.Errorf("list the agent's keys: %w", err)
 	}
 	for _, k := range keys {
@@ -83,7 +87,7 @@ func (a *UserAgent) ours(comment string) (certs []*ssh.Certificate, err error) {
 func (a *UserAgent) forget(comment string) error {
 	certs, err := a.ours(comment)
 	for _, cert := range certs {
-		err = errors.Join(err, a.ask(func() error { return a.keys.Remove(cert) }))
+		err = errors.Join(err, a.ask(changeTime, func() error { return a.keys.Remove(cert) }))
 	}
 	return err
 }
@@ -160,7 +164,7 @@ func (c *Client) add(a *UserAgent, key ed25519.PrivateKey, cert *ssh.Certificate
 	left := time.Unix(int64(cert.ValidBefore), 0).Sub(c.Now())
 	err := a.forget(c.comment())
 	if err == nil {
-		err = a.ask(func() error {
+		err = a.ask(changeTime, func() error {
 			return a.keys.Add(agent.AddedKey{
 				PrivateKey: key, Certificate: cert, Comment: c.comment(), LifetimeSecs: uint32(max(1, min(left.Seconds(), 1<<31))),
 			})
