@@ -32,7 +32,7 @@ func (h *house) prove(ctx context.Context, q gateway.Question) (*gateway.Challen
 		return nil, err
 	}
 	return &gateway.Challenge{
-		Sentence: because(q) + ": prove in a browser that this connection is yours.", Link: c.Link, Code: c.Code,
+		Sentence: "Prove in a browser that this connection is yours.", Link: c.Link, Code: c.Code,
 		Wait: func(ctx context.Context) (*sekisho.Pass, error) {
 			s, err := c.Wait(ctx)
 			if err != nil {
@@ -42,16 +42,6 @@ func (h *house) prove(ctx context.Context, q gateway.Question) (*gateway.Challen
 			return &pass, nil
 		},
 	}, nil
-}
-
-func because(q gateway.Question) string {
-	switch q.Why {
-	case "ended":
-		return "Your sign-in has ended"
-	case "stale":
-		return "Your sign-in is not fresh enough for " + q.Login + " on " + q.Target
-	}
-	return "You showed no certificate"
 }
 
 // sshGateway is HOST:PORT of the SSH port as people reach it, empty where it is closed.
