@@ -39,9 +39,10 @@ type SFTPWatcher struct {
 	user   sftpFlow // touched by FromUser only
 	target sftpFlow // touched by FromTarget only
 
-	up    sftpPayload // under way from the user
-	down  sftpPayload // under way from the target
-	begun atomic.Bool // INIT has come
+	up     sftpPayload // under way from the user
+	upData int         // bytes still to come of it; what follows them in the packet is dropped
+	down   sftpPayload // under way from the target
+	begun  atomic.Bool // INIT has come
 
 	telling sync.Mutex // held while an operation is told, before mu
 

@@ -53,7 +53,6 @@ func TestSFTPMalice(t *testing.T) {
 		"a request with a tail":                append(join(), user(pkt(pRename, 2, "/f", "/g", 1))),
 		"an extension with a tail":             append(join(), user(ext(2, "hardlink@openssh.com", "/f", "/g", 1))),
 		"an id asked twice":                    append(asked(pkt(pStat, 2, "/f")), user(pkt(pStat, 2, "/f"))),
-		"a WRITE that says less than it has":   append(file, user(pkt(pWrite, 2, "h", u64(0), "abc", "tail"))),
 		"a WRITE that says more than it has":   append(file, user(patched(pkt(pWrite, 2, "h", u64(0), "abc"), 22, 4))),
 		"a handle of 257 bytes":                append(join(), user(pkt(pWrite, 2, strings.Repeat("h", 257), u64(0), ""))),
 		"an answer without question":           append(join(), target(ok(1))),
@@ -113,6 +112,27 @@ func TestSFTPBreachAfterGood(t *testing.T) {
 	r.Close()
 	if len(r.told) != 1 || r.told[0].Result != "unfinished" {
 		t.Errorf("told %v", r.told)
+	}
+}
+
+// What follows the data of a WRITE in its packet is cut off, and is part of nothing.
+func TestSFTPWriteWithATail(t *testing.T) {
+	for _, size := range []int{1, 3, 1 << 20} {
+		r := newRig(everything)
+		steps := func(tail ...any) []step {
+			write := append([]any{2, "h", u64(0), "abc"}, tail...)
+			return join(opened(1, "/f", oWrite|oTrunc|oCreate, "h"),
+				[]step{user(pkt(pWrite, write...), pkt(pWrite, 3, "h", u64(3), "def")), target(ok(2), ok(3))}, closed(4, "h"))
+		}
+		if err := r.run(steps(raw(big)), every(size)); err != nil {
+			t.Fatalf("pieces of %d: %v", size, err)
+		}
+		if want, _ := sides(steps()); !bytes.Equal(r.toTarget.Bytes(), want) {
+			t.Errorf("pieces of %d: the target got %d bytes, want %d", size, r.toTarget.Len(), len(want))
+		}
+		if len(r.told) != 1 || r.told[0].Bytes != 6 || r.told[0].SHA256 != hash("abcdef") {
+			t.Errorf("pieces of %d: told %v", size, r.told)
+		}
 	}
 }
 

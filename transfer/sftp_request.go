@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"encoding/binary"
 	"hash"
 	"strings"
 	"time"
@@ -47,7 +48,9 @@ type sftpPayload struct {
 
 // fromUser takes a piece of a WRITE's data.
 func (w *SFTPWatcher) fromUser(p []byte) error {
-	if w.up.swallow {
+	p = p[:min(len(p), w.upData)]
+	w.upData -= len(p)
+	if w.up.swallow || len(p) == 0 {
 		return nil
 	}
 	if w.up.sum != nil {
@@ -66,8 +69,11 @@ func (w *SFTPWatcher) request(packet []byte) error {
 		return err
 	}
 	size, _, _ := sftpSize(packet)
-	if w.user.left = size - len(packet); f.spec == sftpWrite && uint64(w.user.left) != f.numbers[1] {
-		return notSFTP("WRITE of %d bytes in a packet that has %d", f.numbers[1], w.user.left)
+	w.user.left = size - len(packet)
+	if f.spec == sftpWrite {
+		if err := w.writeOf(f.numbers[1], packet); err != nil {
+			return err
+		}
 	}
 	w.up = sftpPayload{swallow: true} // unless it is let through
 	if err := w.room(f.id); err != nil {
@@ -78,6 +84,17 @@ func (w *SFTPWatcher) request(packet []byte) error {
 		return w.inject(statusPacket(f.id, fxFailure, text))
 	}
 	return w.judge(r, &f, packet)
+}
+
+// writeOf takes the length of a WRITE's data. What follows the data in its packet is cut off: servers pass over it, and
+// some clients leave it there (rclone before 1.61 sends its whole buffer with the last piece of a file).
+func (w *SFTPWatcher) writeOf(length uint64, packet []byte) error {
+	if length > uint64(w.user.left) {
+		return notSFTP("WRITE of %d bytes in a packet that has %d", length, w.user.left)
+	}
+	w.upData = int(length)
+	binary.BigEndian.PutUint32(packet, uint32(len(packet)-4+w.upData))
+	return nil
 }
 
 // greet takes the INIT. Its version is what the user can at most, and the target chooses; extensions may follow.
