@@ -87,7 +87,7 @@ func (w *SFTPWatcher) request(packet []byte) error {
 }
 
 // writeOf takes the length of a WRITE's data. What follows the data in its packet is cut off: servers pass over it, and
-// some clients leave it there (rclone before 1.61 sends its whole buffer with the last piece of a file).
+// some clients leave it there (rclone 1.60 sends its whole buffer with the last piece of a file).
 func (w *SFTPWatcher) writeOf(length uint64, packet []byte) error {
 	if length > uint64(w.user.left) {
 		return notSFTP("WRITE of %d bytes in a packet that has %d", length, w.user.left)
