@@ -199,6 +199,8 @@ func TestForwarded(t *testing.T) {
 	if _, _, err := target.OpenChannel("forwarded-tcpip", tcpOpen("127.0.0.1", 40001)); err == nil {
 		t.Error("a connection after the end of listening")
 	}
+	c.Close()
+	want(t, h.awaitEvent(sekisho.EventSessionEnded), "bytes_in", "12", "bytes_out", "5")
 }
 
 // A place that means every address takes what comes to any, localhost what comes to a loopback address.

@@ -99,6 +99,27 @@ func TestNestedRefusedFromTarget(t *testing.T) {
 	}
 }
 
+// A user who says no more, and is answered by SSH, speaks none: there is nothing to take over.
+func TestNestedAfterEndOfInput(t *testing.T) {
+	h := newHouse(t)
+	h.decision.Limits.Nested = sekisho.NestedRecord
+	h.find = map[string]string{"db2": "db2"}
+	h.forwards("*:*", "").dial = accept(func(ch ssh.Channel) {
+		io.ReadAll(ch)
+		io.WriteString(ch, "SSH-2.0-y\r\n")
+	})
+	conn, err := h.mustClient().Dial("tcp", "db2:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.(interface{ CloseWrite() error }).CloseWrite()
+	if got, _ := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("heard %q", got)
+	}
+	conn.Close()
+	want(t, h.awaitEvent(sekisho.EventChannelRefused), "why", "SSH inside a forward, answering what is not SSH")
+}
+
 // What only looks like the beginning of SSH arrives whole, also where it ends there.
 func TestNearlyNested(t *testing.T) {
 	for _, text := range []string{"S", "SSH", "SSL", "SSH\n", "SS" + strings.Repeat("x", 100_000)} {
