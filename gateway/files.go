@@ -25,8 +25,12 @@ type watching struct {
 func (c *channel) watchProgram(kind, name string) {
 	out := &outflow{channel: c}
 	outlet := transfer.Outlet{Target: out.target, User: out.user, Tell: out.tell, Clock: c.elapsed}
-	if kind == "subsystem" && name == "sftp" {
-		c.watch.Store(&watching{transfer.NewSFTP(c.decision.Limits.Files, outlet), out})
+	command, ok := transfer.Command{Protocol: transfer.SFTP}, kind == "subsystem" && name == "sftp"
+	if kind == "exec" {
+		command, ok = transfer.ParseCommand(name)
+	}
+	if ok {
+		c.watch.Store(&watching{command.Watch(c.decision.Limits.Files, outlet), out})
 	}
 }
 
