@@ -206,6 +206,7 @@ func (w *SFTPWatcher) conclude(r *sftpRequest, a *sftpAnswer) (op Operation, tel
 		op, tells = r.operation(said), true
 		if op.Result == "ok" {
 			op.Bytes = r.bytes
+			r.file.fit(r.fits)
 		}
 	default:
 		w.learn(r, a)

@@ -25,6 +25,7 @@ type sftpFile struct {
 	size        uint64 // as the target said last, if sized
 	sized       bool
 	reach       uint64 // size that the user gave the file, beyond what it had written
+	fitted      bool   // the user gave the file the size that it had written, and nothing else is left in it
 	refused     bool   // a refused WRITE was told
 }
 
@@ -58,16 +59,25 @@ func (p *sftpPiece) hex() string {
 	return hex.EncodeToString(p.sum.Sum(nil))
 }
 
-// fresh says that the file was empty when it was opened.
+// fresh says that nothing is in the file that was there when it was opened: it was empty then, or was cut to what had
+// been written, as scp does.
 func (f *sftpFile) fresh() bool {
-	return f.flags&fxfTrunc != 0 || f.flags&(fxfCreate|fxfExcl) == fxfCreate|fxfExcl
+	return f.fitted || f.flags&fxfTrunc != 0 || f.flags&(fxfCreate|fxfExcl) == fxfCreate|fxfExcl
 }
 
-// cut takes in that the user gave the file a size.
-func (f *sftpFile) cut(size uint64) {
+// cut takes in that the user gave the file a size; it is true if that is what was written in one piece.
+func (f *sftpFile) cut(size uint64) (fits bool) {
 	f.reach = max(f.reach, size)
 	if size < f.up.next {
 		f.up.spoil()
+	}
+	return size == f.up.next && !f.up.broken
+}
+
+// fit takes in that the file has the size that the user gave it.
+func (f *sftpFile) fit(fits bool) {
+	if fits {
+		f.fitted = true
 	}
 }
 

@@ -21,6 +21,7 @@ type sftpRequest struct {
 	may      sftpAct // what the handle of an OPEN will let be done
 	start    bool    // a REALPATH of the start directory
 	bytes    int64   // of a copy
+	fits     bool    // it gives a file the size that was written to it
 	reply    *sftpReply
 }
 
@@ -238,7 +239,7 @@ func (w *SFTPWatcher) enter(r *sftpRequest, f *sftpFields) {
 	case r.spec == sftpCopy:
 		r.file.up.spoil()
 	case f.handles[0] != nil && f.attrs.hasSize:
-		r.file.cut(f.attrs.size)
+		r.fits = r.file.cut(f.attrs.size)
 	}
 }
 
