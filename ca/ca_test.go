@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -340,7 +341,15 @@ func TestHosts(t *testing.T) {
 	if rec := b.events[1]; rec.Certificate.Type != "host" || rec.Actor != "connector:rack" {
 		t.Errorf("noted %+v", rec)
 	}
-	for _, names := range [][]string{nil, {""}, {"*"}, {"web1", "*.example.com"}, {"Web1"}, {"a,b"}, make([]string, 17)} {
+	for _, name := range []string{"10.0.0.5", "2001:db8::1"} {
+		cert, err := a.Hosts(t.Context(), ca.HostRequest{Names: []string{name}, Key: newPublic(t), TTL: 2 * time.Hour})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if err := checker.CheckHostKey(net.JoinHostPort(name, "22"), nil, cert); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, names := range [][]string{nil, {""}, {"2001:DB8::1"}, {"fe80::1%eth0"}, {"2001:db8::/32"}, {"*"}, {"web1", "*.example.com"}, {"Web1"}, {"a,b"}, make([]string, 17)} {
 		if _, err := a.Hosts(t.Context(), ca.HostRequest{Names: names, Key: newPublic(t), TTL: time.Hour}); err == nil {
 			t.Errorf("names %q passed", names)
 		}

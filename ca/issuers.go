@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -165,7 +166,7 @@ func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate,
 		return nil, fmt.Errorf("host certificate: %d names: want 1 to 16", len(r.Names))
 	}
 	for _, name := range r.Names {
-		if err := sekisho.CheckTargetName(name); err != nil {
+		if err := checkHostName(name); err != nil {
 			return nil, fmt.Errorf("host certificate: %w", err)
 		}
 	}
@@ -179,6 +180,14 @@ func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate,
 		maxTTL:     MaxHostTTL,
 		event:      &sekisho.Event{Actor: r.Actor, Target: r.Names[0]},
 	})
+}
+
+// checkHostName lets host names in, and IP addresses as they are compared: in their one form, without a zone.
+func checkHostName(name string) error {
+	if a, err := netip.ParseAddr(name); err == nil && a.Zone() == "" && a.String() == name {
+		return nil
+	}
+	return sekisho.CheckTargetName(name)
 }
 
 // checkAccount keeps principals unambiguous: neither part may hold the colon between them.
@@ -212,4 +221,6 @@ func extensions(l sekisho.Limits, forwards bool) []string {
 // forwardsAny reports whether the limits give forwards of any kind; the gateway holds the allow-lists itself.
 func forwardsAny(l sekisho.Limits) bool { return len(l.Forward)+len(l.Listen) > 0 }
 
-func anywhere(list []sekisho.Destination) bool { return slices.ContainsFunc(list, sekisho.Destination.Any) }
+func anywhere(list []sekisho.Destination) bool {
+	return slices.ContainsFunc(list, sekisho.Destination.Any)
+}
