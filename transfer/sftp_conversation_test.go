@@ -151,6 +151,10 @@ var conversations = map[string]struct {
 		opened(1, "/f", oWrite|oCreate, "h"),
 		[]step{user(pkt(pWrite, 2, "h", u64(0), "tail"), pkt(pFsetstat, 3, "h", sized(4))), target(ok(2), status(3, sDenied, "Permission denied"))}, closed(4, "h")),
 		[]transfer.Operation{op("setstat", "/f", "", "permission denied", 0, ""), op("write", "/f", "", "ok", 4, "")}},
+	"an append to what was there, cut to its size": {join(
+		opened(1, "/f", oWrite|oAppend, "h"),
+		[]step{user(pkt(pWrite, 2, "h", u64(0), "tail"), pkt(pFsetstat, 3, "h", sized(4))), target(ok(2), ok(3))}, closed(4, "h")),
+		[]transfer.Operation{op("setstat", "/f", "", "ok", 0, ""), op("write", "/f", "", "ok", 4, "")}},
 	"a write to what was there": {join(
 		opened(1, "/f", oWrite|oCreate, "h"),
 		[]step{user(pkt(pWrite, 2, "h", u64(0), "tail")), target(ok(2))}, closed(4, "h")),

@@ -211,3 +211,31 @@ func TestSFTPOwnIDs(t *testing.T) {
 		t.Errorf("told %v", r.told)
 	}
 }
+
+// However Close and the target's answers meet, every operation is told once.
+func TestSFTPCloseTellsOnce(t *testing.T) {
+	for range 300 {
+		r := newRig(everything)
+		if err := r.run(join(), whole); err != nil {
+			t.Fatal(err)
+		}
+		var answers []byte
+		for id := range 50 {
+			if err := r.FromUser(pkt(pRemove, id, fmt.Sprint("/", id))); err != nil {
+				t.Fatal(err)
+			}
+			answers = append(answers, ok(id)...)
+		}
+		var both sync.WaitGroup
+		both.Go(func() { r.FromTarget(answers) })
+		both.Go(func() { r.Close() })
+		both.Wait()
+		told := make(map[string]int)
+		for _, op := range r.told {
+			told[op.Path]++
+		}
+		if len(told) != 50 || len(r.told) != 50 {
+			t.Fatalf("%d operations on %d files are told", len(r.told), len(told))
+		}
+	}
+}

@@ -65,13 +65,14 @@ func (f *sftpFile) fresh() bool {
 	return f.fitted || f.flags&fxfTrunc != 0 || f.flags&(fxfCreate|fxfExcl) == fxfCreate|fxfExcl
 }
 
-// cut takes in that the user gave the file a size; it is true if that is what was written in one piece.
+// cut takes in that the user gave the file a size; it is true if that is what was written in one piece. What is
+// appended does not go where the WRITE says, so that of it nothing is known.
 func (f *sftpFile) cut(size uint64) (fits bool) {
 	f.reach = max(f.reach, size)
 	if size < f.up.next {
 		f.up.spoil()
 	}
-	return size == f.up.next && !f.up.broken
+	return size == f.up.next && !f.up.broken && f.flags&fxfAppend == 0
 }
 
 // fit takes in that the file has the size that the user gave it.
