@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type shellWork struct {
 	Told  string // file for what was told, a JSON line each
 	Start string // the start directory
 	Cut   int64  // end the conversation after so many bytes of either side, if not 0
+	Talk  string // file for the conversation, as talk reads it, if not empty
 	User  uint32 // who runs the command, if not 0 and the tests run as root
 }
 
@@ -99,7 +101,7 @@ func standInShell(work shellWork, command string) error {
 		return err
 	}
 	began, sizes, left := time.Now(), shellSizes{}, work.Cut
-	w := shellWatch(cmd, transfer.Outlet{
+	var w transfer.Watcher = shellWatch(cmd, transfer.Outlet{
 		Target: func(p []byte) error { sizes.Target += int64(len(p)); return shellWrite(in, p) },
 		User: func(p []byte, told bool) error {
 			if told {
@@ -112,13 +114,16 @@ func standInShell(work shellWork, command string) error {
 		Tell:  func(op transfer.Operation) error { return lines.Encode(shellLine{Operation: &op}) },
 		Clock: func() time.Duration { return time.Since(began) },
 	})
+	if work.Talk != "" {
+		w = &recorder{Watcher: w, file: work.Talk}
+	}
 	go func() {
 		shellFeed(os.Stdin, w.FromUser, work.Cut, func() { syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) })
 		in.Close()
 	}()
-	errors := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(errors)
+		defer close(done)
 		shellFeed(trouble, func(p []byte) error {
 			if r, ok := w.(transfer.ErrorWatcher); ok {
 				if err := r.FromTargetError(p); err != nil {
@@ -129,13 +134,34 @@ func standInShell(work shellWork, command string) error {
 		}, 0, nil)
 	}()
 	shellFeed(out, w.FromTarget, left, func() { syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) })
-	<-errors
+	<-done
 	err = shell.Wait()
 	if closed := w.Close(); closed != nil {
 		return closed
 	}
 	lines.Encode(shellLine{Sizes: &sizes})
 	return err
+}
+
+// recorder keeps what is said.
+type recorder struct {
+	transfer.Watcher
+	file string
+	mu   sync.Mutex
+	said []byte
+}
+
+func (r *recorder) keep(side string, p []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, written([]string{side + string(p)})...)
+}
+
+func (r *recorder) FromUser(p []byte) error   { r.keep("u", p); return r.Watcher.FromUser(p) }
+func (r *recorder) FromTarget(p []byte) error { r.keep("t", p); return r.Watcher.FromTarget(p) }
+
+func (r *recorder) Close() error {
+	return errors.Join(r.Watcher.Close(), os.WriteFile(r.file, r.said, 0o600))
 }
 
 func shellWrite(w io.Writer, p []byte) error { _, err := w.Write(p); return err }

@@ -57,12 +57,8 @@ func (s *pieces) feed(p []byte) []span {
 	s.piece, s.size, s.spans = p, len(p), s.spans[:0]
 	s.resume()
 	s.piece = nil
-	return s.rest(len(p))
-}
-
-func (s *pieces) rest(size int) []span {
-	if n := len(s.spans); size > 0 && (n == 0 || s.spans[n-1].end < size) {
-		s.spans = append(s.spans, span{end: size})
+	if n := len(s.spans); len(p) > 0 && (n == 0 || s.spans[n-1].end < len(p)) {
+		s.spans = append(s.spans, span{end: len(p)})
 	}
 	return s.spans
 }

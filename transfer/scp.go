@@ -59,9 +59,9 @@ type scpFile struct {
 // NewSCP follows the far end of an scp that cmd started. What it is given goes on unchanged at once.
 func NewSCP(cmd Command, out Outlet) Watcher {
 	w := &scp{out: out, cmd: cmd, waiting: []scpItem{{kind: '.'}}}
-	w.user, w.target = newPieces(w.send), newPieces(w.answer)
-	if cmd.Sender {
-		w.user, w.target = newPieces(w.answer), newPieces(w.send)
+	source, sink := newPieces(w.send), newPieces(w.answer)
+	if w.user, w.target = source, sink; cmd.Sender {
+		w.user, w.target = sink, source
 	}
 	return w
 }
@@ -93,7 +93,7 @@ func (w *scp) follow(side *pieces, p []byte) ([]span, error) {
 	w.sequence.Lock()
 	defer w.sequence.Unlock()
 	if w.err != nil || w.left {
-		return side.rest(len(p)), w.err
+		return []span{{end: len(p)}}, w.err
 	}
 	spans := side.feed(p)
 	if side.lost != nil {
@@ -154,11 +154,11 @@ func (w *scp) answer(s *pieces) {
 	for {
 		switch kind := s.byte(); kind {
 		case 0:
-			s.mark(true)
 			if len(w.waiting) == 0 {
 				s.lose("an answer to nothing")
 			}
 			w.answered("")
+			s.mark(true)
 		case 1, 2:
 			w.complained(w.text(s))
 		default:
@@ -216,8 +216,11 @@ func (w *scp) finish(f *scpFile, text string) {
 	w.tell(f.op)
 }
 
-// offer begins a file or a folder.
-func (w *scp) offer(name string, at place, size int64) *scpFile {
+// offer begins a file or a folder. No path is longer than maxPath (Linux's PATH_MAX).
+func (w *scp) offer(s *pieces, name string, at place, size int64) *scpFile {
+	if max(len(at.path), len(at.other)) > maxPath {
+		s.lose("a path of more than %d bytes", maxPath)
+	}
 	f := &scpFile{size: size, op: Operation{Protocol: SCP, Name: name, Started: w.out.Clock()}}
 	f.op.Path, f.op.To = at.told()
 	return f

@@ -46,7 +46,7 @@ func (w *scp) times(s *pieces) {
 // sendFile reads a file's line, its content unless the sink refuses it, and how that went.
 func (w *scp) sendFile(s *pieces) {
 	size, name := w.named(s)
-	f := w.offer(w.cmd.way(), w.placeOf(name, false), size)
+	f := w.offer(s, w.cmd.way(), w.placeOf(name, false), size)
 	w.files = append(w.files, f)
 	w.expect(s, scpItem{kind: 'C', file: f})
 	s.wait() // for the answer, unless the source does not wait for it
@@ -72,18 +72,18 @@ func (w *scp) sendFile(s *pieces) {
 // sendFolder reads a folder's line. What follows is inside of it, if the sink takes it.
 func (w *scp) sendFolder(s *pieces) {
 	_, name := w.named(s)
+	if len(w.folders) == scpMaxDepth {
+		s.lose("more than %d folders inside one another", scpMaxDepth)
+	}
 	at, does := w.placeOf(name, true), "mkdir"
 	if w.cmd.Sender {
 		does = "list"
 	}
-	f := w.offer(does, at, 0)
+	f := w.offer(s, does, at, 0)
 	w.expect(s, scpItem{kind: 'D', file: f})
 	s.wait()
 	if f.refused {
 		return
-	}
-	if len(w.folders) == scpMaxDepth {
-		s.lose("more than %d folders inside one another", scpMaxDepth)
 	}
 	w.folders = append(w.folders, at)
 }
