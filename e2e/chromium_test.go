@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +45,21 @@ func TestChromium(t *testing.T) {
 		visit(t, ctx, login.page)
 		see(t, ctx, "Is this your terminal?", "device")
 		see(t, ctx, login.page[strings.LastIndex(login.page, "=")+1:], "")
-		if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("button"), "\r")); err != nil {
-			t.Fatal(err)
-		}
+		press(t, ctx)
 		fillIn(t, ctx, "hana")
 		see(t, ctx, "You are hana@example.com", "done")
 		login.ends(t, "Signed in as hana@example.com")
+	})
+	t.Run("for one connection", func(t *testing.T) {
+		ssh := startEnded(t)
+		visit(t, ctx, ssh.page)
+		see(t, ctx, "Is this your connection?", "prove")
+		see(t, ctx, ssh.code, "")
+		see(t, ctx, "ssh to "+shared.Login+"@db1", "")
+		press(t, ctx)
+		fillIn(t, ctx, "mei")
+		see(t, ctx, "Your connection to "+shared.Login+"@db1 goes on", "proved")
+		ssh.ends(t, "worth waiting for")
 	})
 	t.Run("wrong password", func(t *testing.T) {
 		login := startLogin(t, "--no-browser")
@@ -66,18 +76,47 @@ func TestChromium(t *testing.T) {
 	})
 }
 
-// waiting is a sekisho login that waits for its page to be visited.
+// waiting is a program that waits for its page to be visited.
 type waiting struct {
-	cmd  *exec.Cmd
-	page string
-	out  *strings.Builder
+	cmd        *exec.Cmd
+	page, code string
+	out        *strings.Builder
 }
 
 func startLogin(t *testing.T, how string) *waiting {
 	t.Helper()
-	w := &waiting{out: &strings.Builder{}}
-	w.cmd = exec.CommandContext(t.Context(), filepath.Join(shared.Bin, "sekisho"), "login", how, shared.URL, "--ca-file", shared.CAFile)
-	w.cmd.Env = append(os.Environ(), "SEKISHO_HOME="+filepath.Join(t.TempDir(), "home"))
+	cmd := exec.CommandContext(t.Context(), filepath.Join(shared.Bin, "sekisho"), "login", how, shared.URL, "--ca-file", shared.CAFile)
+	cmd.Env = append(os.Environ(), "SEKISHO_HOME="+filepath.Join(t.TempDir(), "home"))
+	return start(t, cmd)
+}
+
+// startEnded starts ssh to db1 at the SSH port, with a certificate of mei's whose sign-in has ended.
+func startEnded(t *testing.T) *waiting {
+	t.Helper()
+	p := &traveller{name: "mei", home: t.TempDir(), house: shared}
+	sekisho := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), filepath.Join(shared.Bin, "sekisho"), args...)
+		cmd.Env = append(os.Environ(), "SEKISHO_HOME="+p.sekisho(), "SEKISHO_BROWSER="+shared.People["mei"].Browser)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("sekisho %v: %v\n%s", args, err, out)
+		}
+	}
+	sekisho("login", shared.URL, "--ca-file", shared.CAFile)
+	door := filepath.Join(p.home, "door")
+	if err := enter(p, []string{door}); err != nil {
+		t.Fatal(err)
+	}
+	sekisho("logout")
+	return start(t, exec.CommandContext(t.Context(), "ssh", "-F", "none", "-o", "StrictHostKeyChecking=no",
+		"-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i", door, "-p", strconv.Itoa(shared.SSHPort),
+		shared.Login+"%db1@127.0.0.1", "echo worth waiting for"))
+}
+
+// start starts a program and reads the page that it shows on stderr, and the code that may follow.
+func start(t *testing.T, cmd *exec.Cmd) *waiting {
+	t.Helper()
+	w := &waiting{cmd: cmd, out: &strings.Builder{}}
 	w.cmd.Stdout = w.out
 	terminal, err := w.cmd.StderrPipe()
 	if err != nil {
@@ -87,9 +126,12 @@ func startLogin(t *testing.T, how string) *waiting {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(terminal)
-	for w.page == "" && lines.Scan() {
-		if word := strings.TrimSpace(lines.Text()); strings.HasPrefix(word, shared.URL) {
+	for (w.page == "" || strings.Contains(w.page, "/prove/") && w.code == "") && lines.Scan() {
+		word := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(word, shared.URL) {
 			w.page = word
+		} else if code, ok := strings.CutPrefix(word, "Code: "); ok {
+			w.code = code
 		}
 	}
 	if w.page == "" {
@@ -102,7 +144,7 @@ func startLogin(t *testing.T, how string) *waiting {
 func (w *waiting) ends(t *testing.T, saying string) {
 	t.Helper()
 	if err := w.cmd.Wait(); err != nil || !strings.Contains(w.out.String(), saying) {
-		t.Errorf("sekisho login: %v, said %q", err, w.out)
+		t.Errorf("%s: %v, said %q", w.cmd, err, w.out)
 	}
 }
 
@@ -110,6 +152,20 @@ func visit(t *testing.T, ctx context.Context, page string) {
 	t.Helper()
 	if err := chromedp.Do(ctx, chromedp.Navigate(page)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// press presses the page's button. What was found a moment ago may be gone where the page has just been laid out anew.
+func press(t *testing.T, ctx context.Context) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("button"), "\r"))
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "Could not find node") || time.Since(begun) > 15*time.Second {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 // tools are what mallory has made for herself. They speak the protocols as the real client does, and then not.
 var tools = map[string]func(p *traveller, args []string) error{
 	"take":     take,
+	"enter":    enter,
 	"straight": straight,
 	"stream":   stream,
 	"tamper":   tamper,
@@ -46,41 +47,69 @@ var tools = map[string]func(p *traveller, args []string) error{
 // "take HOST FILE" leaves an OpenSSH private key in FILE, its certificate in FILE-cert.pub and the token in FILE.token.
 func take(p *traveller, args []string) error {
 	host, file := args[0], args[1]
-	c, err := client.Open(p.sekisho())
-	if err != nil {
-		return err
-	}
-	s, err := c.Home().SignIn()
-	if err != nil {
-		return err
-	}
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		return err
-	}
-	proof, err := signer.Sign(rand.Reader, control.ProofText(s.Token, host, p.house.Login))
+	c, k, err := p.newKey(func(token string) []byte { return control.ProofText(token, host, p.house.Login) })
 	if err != nil {
 		return err
 	}
 	res, err := c.Access().Connect(context.Background(), connect.NewRequest(&apiv1.ConnectRequest{
-		Host: host, Login: p.house.Login,
-		PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())), KeyProof: ssh.Marshal(proof),
+		Host: host, Login: p.house.Login, PublicKey: k.line, KeyProof: k.proof,
 	}))
 	if err != nil {
 		return err
 	}
-	block, err := ssh.MarshalPrivateKey(key, "taken")
+	return errors.Join(k.write(file, res.Msg.Certificate), os.WriteFile(file+".token", []byte(res.Msg.Token), 0o600))
+}
+
+// enter does the same with what sekisho login --agent gives to an agent only: "enter FILE".
+func enter(p *traveller, args []string) error {
+	c, k, err := p.newKey(control.EnterText)
+	if err != nil {
+		return err
+	}
+	res, err := c.Access().Enter(context.Background(), connect.NewRequest(&apiv1.EnterRequest{PublicKey: k.line, KeyProof: k.proof}))
+	if err != nil {
+		return err
+	}
+	return k.write(args[0], res.Msg.Certificate)
+}
+
+// provenKey is an SSH key with the proof that its person's sign-in asks for.
+type provenKey struct {
+	private ed25519.PrivateKey
+	line    string
+	proof   []byte
+}
+
+func (p *traveller) newKey(text func(token string) []byte) (*client.Client, *provenKey, error) {
+	c, err := client.Open(p.sekisho())
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := c.Home().SignIn()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	proof, err := signer.Sign(rand.Reader, text(s.Token))
+	return c, &provenKey{key, string(ssh.MarshalAuthorizedKey(signer.PublicKey())), ssh.Marshal(proof)}, err
+}
+
+// write leaves an OpenSSH private key in a file, and its certificate beside it.
+func (k *provenKey) write(file, certificate string) error {
+	block, err := ssh.MarshalPrivateKey(k.private, "taken")
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		os.WriteFile(file, pem.EncodeToMemory(block), 0o600),
-		os.WriteFile(file+"-cert.pub", []byte(res.Msg.Certificate+"\n"), 0o600),
-		os.WriteFile(file+".token", []byte(res.Msg.Token), 0o600))
+		os.WriteFile(file+"-cert.pub", []byte(certificate+"\n"), 0o600))
 }
 
 // straight is ssh without Sekisho's configuration, without questions, and with a blind eye for host keys.
