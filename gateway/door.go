@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -37,7 +38,8 @@ func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error)
 		},
 	}
 	addHostKeys(config, host)
-	return s.gateway.serve(near, config)
+	end, _, err := s.gateway.serve(near, config)
+	return end, err
 }
 
 // checkUser reports why a key that is offered does not fit the session's pass.
@@ -45,7 +47,8 @@ func (s *session) checkUser(meta ssh.ConnMetadata, key ssh.PublicKey) error {
 	if meta.User() != s.Login {
 		return fmt.Errorf("user %q is not the login %q of the pass", meta.User(), s.Login)
 	}
-	certificate, err := s.gateway.checkCertificate(meta, key, sekisho.DoorPrincipal(s.Login, s.Target))
+	client, _ := netip.ParseAddr(s.ClientAddress)
+	certificate, err := s.gateway.checkCertificate(client, key, sekisho.DoorPrincipal(s.Login, s.Target))
 	if err != nil {
 		return err
 	}
@@ -55,8 +58,9 @@ func (s *session) checkUser(meta ssh.ConnMetadata, key ssh.PublicKey) error {
 	return nil
 }
 
-// checkCertificate accepts a user certificate of our user CA that is valid now for that principal and from there.
-func (g *Gateway) checkCertificate(meta ssh.ConnMetadata, key ssh.PublicKey, principal string) (*ssh.Certificate, error) {
+// checkCertificate accepts a user certificate of our user CA that is valid now, for one of the principals and from where
+// the client is. For a certificate that is ours and does not fit, the error is a refusal that says why.
+func (g *Gateway) checkCertificate(client netip.Addr, key ssh.PublicKey, principals ...string) (*ssh.Certificate, error) {
 	certificate, ok := key.(*ssh.Certificate)
 	if !ok {
 		return nil, errors.New("not a certificate")
@@ -64,14 +68,19 @@ func (g *Gateway) checkCertificate(meta ssh.ConnMetadata, key ssh.PublicKey, pri
 	if certificate.CertType != ssh.UserCert {
 		return nil, errors.New("not a user certificate")
 	}
-	if !slices.Contains(certificate.ValidPrincipals, principal) {
-		return nil, fmt.Errorf("principals %q do not hold %q", certificate.ValidPrincipals, principal)
-	}
 	if !bytes.Equal(certificate.SignatureKey.Marshal(), g.cfg.UserCA.Marshal()) {
 		return nil, errors.New("signed by a foreign CA")
 	}
-	if err := checkSource(certificate, address(meta.RemoteAddr())); err != nil {
-		return nil, err
+	if uint64(g.cfg.Now().Unix()) >= certificate.ValidBefore {
+		return nil, &sekisho.Refusal{Sentence: "Your certificate has expired.", Next: "Run: sekisho login --agent"}
+	}
+	at := slices.IndexFunc(principals, func(p string) bool { return slices.Contains(certificate.ValidPrincipals, p) })
+	if at < 0 {
+		return nil, &sekisho.Refusal{Sentence: "Your certificate is for another place.", Next: "Run: sekisho login --agent",
+			Cause: fmt.Errorf("principals %q hold none of %q", certificate.ValidPrincipals, principals)}
+	}
+	if err := checkSource(certificate, client); err != nil {
+		return nil, &sekisho.Refusal{Sentence: "Your certificate is for use from another address.", Cause: err}
 	}
 	checker := &ssh.CertChecker{
 		Clock:                    g.cfg.Now,
@@ -79,7 +88,7 @@ func (g *Gateway) checkCertificate(meta ssh.ConnMetadata, key ssh.PublicKey, pri
 		IsUserAuthority:          func(ssh.PublicKey) bool { return true }, // compared above
 		IsHostAuthority:          func(ssh.PublicKey, string) bool { return false },
 	}
-	return certificate, checker.CheckCert(principal, certificate)
+	return certificate, checker.CheckCert(principals[at], certificate)
 }
 
 // login opens the gateway's own SSH to the target. The key exchange runs at once, beside the user's; the
@@ -117,20 +126,21 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 	return &sshEnd{conn, channels, requests}, s.far.SetDeadline(time.Time{})
 }
 
-// serve runs the server's side of an SSH handshake within handshakeTime.
-func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, error) {
+// serve runs the server's side of an SSH handshake within handshakeTime, unless a step of it takes charge of the
+// deadline. The permissions are those of the key, or other proof, that was verified last.
+func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, *ssh.Permissions, error) {
 	if err := near.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn, version, err := greet(near)
 	if err != nil {
-		return nil, fmt.Errorf("user's SSH: %w", err)
+		return nil, nil, fmt.Errorf("user's SSH: %w", err)
 	}
 	config.ServerVersion = serverVersion
 	config.Ciphers = ciphersFor(version)
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
-		return nil, fmt.Errorf("user's SSH: %w", err)
+		return nil, nil, fmt.Errorf("user's SSH: %w", err)
 	}
-	return &sshEnd{server, channels, requests}, near.SetDeadline(time.Time{})
+	return &sshEnd{server, channels, requests}, server.Permissions, near.SetDeadline(time.Time{})
 }

@@ -1,11 +1,15 @@
 // Package gateway is the SSH door.
 //
-// A traveller comes in by one of two ways: the client's upgraded HTTPS stream, which carries a target-scoped
-// token (stream.go), or the SSH port, where the certificate names a live sign-in (port.go). From there every
-// session takes the same walk (session.go): decide, note, record, certify, reach, splice. Where the decision
-// says nothing of audit, a stream is passed through untouched. Where it says audit, the gateway ends the SSH
-// itself, logs in to the target with a certificate of its own, relays channel by channel (relay.go, channel.go)
-// and keeps what the target says on a sealed tape before the user sees it (tape.go).
+// A traveller comes in with the client's upgraded HTTPS stream, which carries a target-scoped token (stream.go), or by
+// SSH alone: at the SSH port (port.go), inside another connection there (visit.go) or inside a forward of a session, or
+// redirected on the way (original.go). Without a token the certificate says who it is, the sign-in behind it must live
+// (arrival.go), and one that does not, or is not fresh enough, is mended by the person in a browser while the connection
+// waits (prove.go).
+//
+// From there every session takes the same walk (session.go): decide, note, record, certify, reach, splice. Where the
+// decision says nothing of audit, a stream is passed through untouched. Otherwise the gateway ends the SSH itself, logs
+// in to the target with a certificate of its own, relays channel by channel (relay.go, channel.go, forward.go) and keeps
+// what the target says on a sealed tape before the user sees it (tape.go).
 //
 // The gateway never dials a target by itself, never holds a CA key, never keeps what it relays in the clear, and
 // never lets a byte through that the policies in force did not allow. What it needs of the other rooms are the
@@ -32,11 +36,16 @@ import (
 type Config struct {
 	// Name names this gateway in events and in the Key IDs of its certificates.
 	Name string
+	// Host is the name by which people reach the SSH port. Domain, in lower case, lets targets be written with it.
+	Host, Domain string
+	// WithoutCertificate lets those in at the ways that carry no token who show no certificate but prove themselves in a
+	// browser while they wait, for clients that know no certificates.
+	WithoutCertificate bool
 
 	// Identify checks the target-scoped token and the proof of possession that a stream's request carries.
 	Identify func(*http.Request) (*sekisho.Pass, error)
-	// Recall finds the live sign-in behind a user certificate shown at the SSH port. The signature has been
-	// checked before; whether the sign-in still lives has not.
+	// Recall finds the live sign-in behind a user certificate. The signature has been checked before; whether the sign-in
+	// still lives has not. Where it has ended the error wraps sekisho.ErrEnded, and the pass says whose it was.
 	Recall func(context.Context, *ssh.Certificate) (*sekisho.Pass, error)
 	// Decide judges the pass by the policies in force.
 	Decide func(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error)
@@ -67,9 +76,9 @@ type Config struct {
 
 // Place is a target that somebody may reach, with the logins they may use there.
 type Place struct {
-	Target string
-	Logins []string
-	Linked bool // a link to it is up
+	Target string   `json:"target"`
+	Logins []string `json:"logins"`
+	Linked bool     `json:"linked"` // a link to it is up
 }
 
 // Question is what a person is asked to prove themselves for.
@@ -79,7 +88,8 @@ type Question struct {
 	// Why is "ended", "stale" or "no certificate".
 	Why string
 	// Fresh is how long ago the person may have proved themselves; 0 is any time.
-	Fresh                        time.Duration
+	Fresh time.Duration
+	// Login and Target are where the connection leads, both empty where it only asks what may be reached.
 	Login, Target, ClientAddress string
 }
 
@@ -122,9 +132,14 @@ type Gateway struct {
 	cfg  Config
 	work sync.WaitGroup
 
+	knocking, waiting *doorstep
+	visitIdle         time.Duration
+	closing           context.Context // done once no more are taken
+	close             context.CancelFunc
+
 	mu       sync.Mutex
 	sessions map[string]*session
-	draining bool
+	visits   map[string]*visit
 }
 
 // New checks that every port is filled and makes a gateway.
@@ -139,22 +154,60 @@ func New(cfg Config) (*Gateway, error) {
 	case cfg.Now == nil, cfg.Log == nil:
 		return nil, errors.New("gateway: clock or log is missing")
 	}
-	return &Gateway{cfg: cfg, sessions: make(map[string]*session)}, nil
+	g := &Gateway{
+		cfg: cfg, sessions: make(map[string]*session), visits: make(map[string]*visit), visitIdle: visitIdle,
+		knocking: newDoorstep(maxKnocking, earlyKnocking, maxKnockingNear),
+		waiting:  newDoorstep(maxWaiting, maxWaiting, maxWaitingNear),
+	}
+	g.closing, g.close = context.WithCancel(context.Background())
+	return g, nil
+}
+
+// errClosing is what newcomers hear while the gateway goes down.
+var errClosing = &sekisho.Refusal{Sentence: "This gateway is going down.", Next: "Try again in a moment."}
+
+// room says whether there is a place for one more session or visit. It is called under the lock.
+func (g *Gateway) room() error {
+	if g.closing.Err() != nil {
+		return errClosing
+	}
+	if len(g.sessions)+len(g.visits) >= maxSessions {
+		return &sekisho.Refusal{Sentence: "This gateway is full.", Next: "Try again later."}
+	}
+	g.work.Add(1)
+	return nil
 }
 
 // enter registers a session, unless the gateway is full or going down.
 func (g *Gateway) enter(s *session) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.draining {
-		return &sekisho.Refusal{Sentence: "This gateway is going down.", Next: "Try again in a moment."}
-	}
-	if len(g.sessions) >= maxSessions {
-		return &sekisho.Refusal{Sentence: "This gateway is full.", Next: "Try again later."}
+	if err := g.room(); err != nil {
+		return err
 	}
 	g.sessions[s.ID] = s
-	g.work.Add(1)
 	return nil
+}
+
+// enterVisit registers a visit, unless the gateway is full or going down.
+func (g *Gateway) enterVisit(v *visit) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.room(); err != nil {
+		return err
+	}
+	g.visits[v.ID] = v
+	return nil
+}
+
+func (g *Gateway) leaveVisit(v *visit) {
+	g.mu.Lock()
+	_, there := g.visits[v.ID]
+	delete(g.visits, v.ID)
+	g.mu.Unlock()
+	if there {
+		g.work.Done()
+	}
 }
 
 func (g *Gateway) leave(s *session) {
@@ -191,7 +244,8 @@ func (g *Gateway) Sessions() (live []Live, deciding int) {
 	return live, deciding
 }
 
-// End ends the live sessions that match and says how many they were.
+// End ends the live sessions that match, and the visits (which have no target and no login), and says how many they
+// were.
 func (g *Gateway) End(match func(sekisho.Session) bool) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -202,6 +256,12 @@ func (g *Gateway) End(match func(sekisho.Session) bool) int {
 			n++
 		}
 	}
+	for _, v := range g.visits {
+		if match(v.Session) {
+			v.cancel()
+			n++
+		}
+	}
 	return n
 }
 
@@ -209,7 +269,10 @@ func (g *Gateway) End(match func(sekisho.Session) bool) int {
 // waits until their recordings are closed.
 func (g *Gateway) Shutdown(ctx context.Context) {
 	g.mu.Lock()
-	g.draining = true
+	g.close()
+	for _, v := range g.visits {
+		v.retire()
+	}
 	g.mu.Unlock()
 	done := make(chan struct{})
 	go func() { g.work.Wait(); close(done) }()

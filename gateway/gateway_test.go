@@ -363,49 +363,6 @@ func TestPassDoor(t *testing.T) {
 	}
 }
 
-func TestPort(t *testing.T) {
-	h := newHouse(t)
-	dial := func(user string) (*ssh.Client, error) {
-		_, config := h.user()
-		config.User = user
-		config.BannerCallback = func(m string) error { t.Log("banner:", m); return nil }
-		l := listen(t)
-		go func() {
-			conn, err := l.Accept()
-			l.Close()
-			if err == nil {
-				h.gateway.ServeSSH(t.Context(), conn, h.hostKey)
-			}
-		}()
-		config.HostKeyCallback = ssh.InsecureIgnoreHostKey()
-		return ssh.Dial("tcp", l.Addr().String(), config)
-	}
-	c, err := dial("root%db1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.NewSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := s.Output("echo hi"); err != nil || string(out) != "hi\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-	c.Close()
-	if h.tape.said(recording.Exec) != "echo hi" {
-		t.Error("not recorded")
-	}
-	for _, user := range []string{"root", "root%web1", "mei%db1", "%db1", "root%", "root%../db1"} {
-		if _, err := dial(user); err == nil {
-			t.Errorf("%s was let in", user)
-		}
-	}
-	h.callErr = &sekisho.Refusal{Sentence: "Your sign-in has ended."}
-	if _, err := dial("root%db1"); err == nil {
-		t.Error("let in without a live sign-in")
-	}
-}
-
 func waitFor(t *testing.T, check func() bool) {
 	t.Helper()
 	for range 500 {

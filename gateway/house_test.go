@@ -84,7 +84,7 @@ func certSigner(t *testing.T, c *ssh.Certificate, key ssh.Signer) ssh.Signer {
 	return s
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t *testing.T, change ...func(*gateway.Config)) *house {
 	h := &house{t: t, userCA: newKey(t), gatewayCA: newKey(t), hostCA: newKey(t), tape: &memoryTape{}, program: program}
 	h.signs = h.userCA
 	h.decision = sekisho.Decision{Effect: sekisho.Allow, Policies: []string{"p"},
@@ -93,9 +93,8 @@ func newHouse(t *testing.T) *house {
 	h.pass = sekisho.Pass{ID: "tok_1", SignIn: "sin_1", Identity: sekisho.Identity{Subject: "mei@example.com"}, Target: "db1", Login: "root", Host: "db1"}
 	key := newKey(t)
 	h.hostKey = certSigner(t, certify(t, h.hostCA, key.PublicKey(), ssh.HostCert, []string{"db1"}), key)
-	var err error
-	h.gateway, err = gateway.New(gateway.Config{
-		Name: "gw", Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	config := gateway.Config{
+		Name: "gw", Host: "gw.example.com", Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Identify: func(r *http.Request) (*sekisho.Pass, error) {
 			if r.Header.Get("Authorization") != "ok" {
 				return nil, &sekisho.Refusal{Sentence: "The token is not good."}
@@ -141,8 +140,12 @@ func newHouse(t *testing.T) *house {
 			return nil, &sekisho.Refusal{Sentence: "Nobody can be asked."}
 		},
 		UserCA: h.userCA.PublicKey(), HostCA: h.hostCA.PublicKey(),
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	var err error
+	if h.gateway, err = gateway.New(config); err != nil {
 		t.Fatal(err)
 	}
 	h.target = listen(t)

@@ -32,6 +32,9 @@ type session struct {
 	signer   ssh.Signer       // certify
 	far      net.Conn         // reach
 
+	depth int    // how many SSH connections it and those around it are
+	proof *proof // given by the person around or in front of it, for connections inside it
+
 	journal           *journal
 	bytesIn, bytesOut atomic.Int64 // from the user, from the target
 	refusals          atomic.Int64 // of channels and requests
@@ -72,16 +75,17 @@ func (s *session) walk(ctx context.Context) (err error) {
 	return s.splice(ctx)
 }
 
-func (g *Gateway) newSession(pass *sekisho.Pass, client net.Addr, w way, cancel context.CancelFunc) *session {
+func (g *Gateway) newSession(pass *sekisho.Pass, a arrival, w way, cancel context.CancelFunc) *session {
 	return &session{
-		gateway: g, pass: pass, way: w, cancel: cancel, journal: newJournal(g.cfg.Note, func(error) { cancel() }),
+		gateway: g, pass: pass, way: w, cancel: cancel, journal: newJournal(g.cfg.Note, func(error) { cancel() }), depth: 1,
 		Session: sekisho.Session{
 			ID: sekisho.NewID("ses"), SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
-			ClientAddress: address(client).String(), Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(),
+			ClientAddress: a.client.String(), Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(), Way: a.way, Parent: a.parent,
 		},
 	}
 }
 
+// decide asks whether the person may go there, and whether they have proved themselves lately enough for it.
 func (s *session) decide(ctx context.Context) (err error) {
 	client, _ := netip.ParseAddr(s.ClientAddress)
 	s.target, s.decision, err = s.gateway.cfg.Decide(ctx, s.pass, client)
@@ -90,6 +94,9 @@ func (s *session) decide(ctx context.Context) (err error) {
 	}
 	if s.decision.Effect != sekisho.Allow {
 		return &sekisho.Refusal{Sentence: s.decision.Reason, Next: s.decision.Next}
+	}
+	if err := s.checkFresh(); err != nil {
+		return err
 	}
 	s.gateway.decided(s)
 	return nil
@@ -102,7 +109,8 @@ func (s *session) note(ctx context.Context) error {
 	}
 	ev := s.event(sekisho.EventSessionStarted)
 	ev.Decision = &s.decision
-	ev.Detail = map[string]string{"door": door}
+	ev.Detail = s.cameBy()
+	ev.Detail["door"] = door
 	return s.gateway.cfg.Note(ctx, ev)
 }
 
@@ -164,11 +172,21 @@ func (s *session) ends() bool { return s.way.ends(s.decision.Limits) }
 // refuse notes a refusal that a door made; the decision that was made for the token has its own event.
 func (s *session) refuse(ctx context.Context, cause error) error {
 	ev := s.event(sekisho.EventSessionRefused)
+	ev.Detail = s.cameBy()
 	ev.Error = cause.Error()
 	if s.decision.Effect != "" {
 		ev.Decision = &s.decision
 	}
 	return errors.Join(cause, s.gateway.cfg.Note(ctx, ev))
+}
+
+// cameBy says for events how the session came in.
+func (s *session) cameBy() map[string]string {
+	detail := map[string]string{"way": string(s.Way)}
+	if s.Parent != "" {
+		detail["parent"] = s.Parent
+	}
+	return detail
 }
 
 // noteRefused notes a refused channel or request, the first maxRefusals of a session: neither user nor target can fill

@@ -36,7 +36,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	in := &stream{w: w, answered: make(chan struct{})}
-	s := g.newSession(pass, client, in, cancel)
+	s := g.newSession(pass, arrival{way: sekisho.WayStream, client: address(client)}, in, cancel)
 	if err := g.enter(s); err != nil {
 		cancel()
 		http.Error(w, sekisho.Say(err), http.StatusServiceUnavailable)
@@ -93,7 +93,7 @@ func (in *stream) finish(g *Gateway, s *session, err error) {
 	defer close(in.answered)
 	g.cfg.Log.Warn("session refused", "session", s.ID, "error", err)
 	status := http.StatusServiceUnavailable
-	if s.decision.Effect == sekisho.Deny {
+	if late := (*stale)(nil); s.decision.Effect == sekisho.Deny || errors.As(err, &late) {
 		status = http.StatusForbidden
 	}
 	http.Error(in.w, sekisho.Say(err), status)

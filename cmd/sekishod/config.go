@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/recording"
 )
 
@@ -26,6 +27,11 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// SSHListen is the address of the SSH port; empty closes it.
 	SSHListen string `yaml:"ssh_listen"`
+	// SSHWithoutCertificate lets people in at the SSH port, and where they are redirected, who show no certificate but prove
+	// themselves in a browser while the connection waits. For clients that know no certificates.
+	SSHWithoutCertificate bool `yaml:"ssh_without_certificate"`
+	// Transparent takes SSH connections that the packet filter's rules send here instead of to their target.
+	Transparent *TransparentConfig `yaml:"transparent"`
 	// Data is the folder for database, keys and recordings; made when missing.
 	Data string `yaml:"data"`
 	// Policies is the folder of *.cedar files. Changes are taken over within seconds.
@@ -51,6 +57,14 @@ type Config struct {
 type TLSConfig struct {
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
+}
+
+// TransparentConfig says how redirected connections come in.
+type TransparentConfig struct {
+	// Listen is the address that the rules redirect to.
+	Listen string `yaml:"listen"`
+	// Mode is redirect (the default), for REDIRECT and DNAT, or tproxy, for TPROXY.
+	Mode string `yaml:"mode"`
 }
 
 // OIDCConfig is what the relying party needs.
@@ -148,7 +162,27 @@ func (c *Config) check() error {
 			errs = append(errs, fmt.Errorf("%s %q: %w", key, addr, err))
 		}
 	}
-	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients())...)
+	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients(), c.checkTransparent())...)
+}
+
+func (c *Config) checkTransparent() error {
+	t := c.Transparent
+	if t == nil {
+		return nil
+	}
+	if t.Mode == "" {
+		t.Mode = gateway.Redirect
+	}
+	if t.Mode != gateway.Redirect && t.Mode != gateway.TProxy {
+		return fmt.Errorf("transparent.mode %q: want redirect or tproxy", t.Mode)
+	}
+	if t.Listen == "" {
+		return errors.New("transparent.listen is missing")
+	}
+	if err := checkListen(t.Listen); err != nil {
+		return fmt.Errorf("transparent.listen %q: %w", t.Listen, err)
+	}
+	return nil
 }
 
 func checkListen(addr string) error {

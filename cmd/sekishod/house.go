@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -184,7 +185,9 @@ func (h *house) openDoors() (err error) {
 	}
 	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
 	h.gateway, err = gateway.New(gateway.Config{
-		Name:       gatewayName,
+		Name: gatewayName, Host: h.url.Hostname(), Domain: strings.ToLower(h.cfg.Domain),
+		WithoutCertificate: h.cfg.SSHWithoutCertificate,
+
 		Identify:   h.identify,
 		Recall:     h.recall,
 		Decide:     h.decide,

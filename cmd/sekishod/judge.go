@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sekisho/sekisho"
-	"github.com/sekisho/sekisho/policy"
+	"github.com/sekisho/sekisho/control"
 )
 
 // decide fills the gateway's Decide port: the sign-in must live, and the policies in force at this moment must allow.
@@ -18,23 +18,31 @@ func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Add
 
 func (h *house) judge(ctx context.Context, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
 	now := time.Now()
-	signIn, err := h.store.SignIn(ctx, s.SignIn)
-	if errors.Is(err, sekisho.ErrNotFound) || err == nil && !signIn.Live(now) {
-		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
-	}
-	if err != nil {
-		return nil, sekisho.Decision{}, fmt.Errorf("read sign-in: %w", err)
+	if err := h.checkLive(ctx, s.SignIn, now); err != nil {
+		return nil, sekisho.Decision{}, err
 	}
 	target, err := h.store.Target(ctx, s.Target)
-	if errors.Is(err, sekisho.ErrNotFound) {
-		return nil, sekisho.Decision{}, &sekisho.Refusal{Sentence: fmt.Sprintf("%s is no target any more.", s.Target)}
-	}
-	if err != nil {
+	exists := err == nil
+	if err != nil && !errors.Is(err, sekisho.ErrNotFound) {
 		return nil, sekisho.Decision{}, fmt.Errorf("read target: %w", err)
 	}
-	decision := h.policies.inForce().Evaluate(policy.Request{Action: policy.Connect, Identity: s.Identity, Target: target,
-		Login: s.Login, ClientAddress: client}, now)
-	return target, decision, nil
+	if !exists {
+		target = &sekisho.Target{Name: s.Target}
+	}
+	who := control.Traveller{Identity: s.Identity, Address: client}
+	return target, control.Judge(h.policies.inForce(), who, target, exists, s.Login, now), nil
+}
+
+// checkLive refuses who is not signed in any more.
+func (h *house) checkLive(ctx context.Context, id string, now time.Time) error {
+	signIn, err := h.store.SignIn(ctx, id)
+	if errors.Is(err, sekisho.ErrNotFound) || err == nil && !signIn.Live(now) {
+		return &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
+	}
+	if err != nil {
+		return fmt.Errorf("read sign-in: %w", err)
+	}
+	return nil
 }
 
 // note writes events; when a sign-in has ended, so do its sessions.

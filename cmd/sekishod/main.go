@@ -30,7 +30,7 @@ type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
 	Run    runCommand    `cmd:"" default:"withargs" help:"Serve until SIGTERM (the default)."`
-	Target targetCommand `cmd:"" help:"Add targets, or change them."`
+	Target targetCommand `cmd:"" help:"List targets, add them, or change them."`
 }
 
 func main() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/control"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/store/blob"
 	"github.com/sekisho/sekisho/tunnel"
@@ -37,21 +38,31 @@ func (h *house) identify(r *http.Request) (*sekisho.Pass, error) {
 func (h *house) recall(ctx context.Context, certificate *ssh.Certificate) (*sekisho.Pass, error) {
 	id, err := ca.ParseKeyID(certificate.KeyId)
 	if err != nil {
-		return nil, &sekisho.Refusal{Sentence: "This certificate does not name a sign-in.", Next: "Run sekisho login.", Cause: err}
+		return nil, &sekisho.Refusal{Sentence: "This certificate does not name a sign-in.", Next: "Run: sekisho login --agent", Cause: err}
 	}
 	signIn, err := h.store.SignIn(ctx, id.SignIn)
-	if err == nil && (!signIn.Live(time.Now()) || signIn.Identity.Subject != id.Subject) {
-		err = errors.New("ended, or somebody else's")
+	if errors.Is(err, sekisho.ErrNotFound) || err == nil && !signIn.Live(time.Now()) {
+		return &sekisho.Pass{ID: id.Request, SignIn: id.SignIn, Identity: sekisho.Identity{Subject: id.Subject}}, &sekisho.Refusal{
+			Sentence: "The sign-in behind this certificate has ended.", Next: "Run: sekisho login --agent", Cause: sekisho.ErrEnded,
+		}
+	}
+	if err == nil && signIn.Identity.Subject != id.Subject {
+		err = fmt.Errorf("certificate of %s names the sign-in of %s", id.Subject, signIn.Identity.Subject)
 	}
 	if err != nil {
-		return nil, &sekisho.Refusal{Sentence: "The sign-in behind this certificate has ended.", Next: "Run sekisho login.", Cause: err}
+		return nil, fmt.Errorf("read sign-in: %w", err)
 	}
 	return &sekisho.Pass{ID: id.Request, SignIn: signIn.ID, Identity: signIn.Identity, Thumbprint: signIn.Thumbprint}, nil
 }
 
-// find fills the gateway's Find port.
+// find fills the gateway's Find port: a target's name, its name under the domain, or an address of it.
 func (h *house) find(ctx context.Context, host string) (string, error) {
-	target, err := h.store.Target(ctx, host)
+	target, err := control.Find(ctx, h.store, h.cfg.Domain, host)
+	if errors.Is(err, sekisho.ErrNotFound) {
+		if address, e := netip.ParseAddr(host); e == nil {
+			target, err = h.store.TargetAt(ctx, address)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -59,8 +70,20 @@ func (h *house) find(ctx context.Context, host string) (string, error) {
 }
 
 // reachable fills the gateway's Reachable port.
-func (h *house) reachable(context.Context, *sekisho.Pass, netip.Addr) ([]gateway.Place, error) {
-	return nil, nil
+func (h *house) reachable(ctx context.Context, pass *sekisho.Pass, client netip.Addr) ([]gateway.Place, error) {
+	now := time.Now()
+	if err := h.checkLive(ctx, pass.SignIn, now); err != nil {
+		return nil, err
+	}
+	all, err := control.Places(ctx, h.store, h.policies.inForce(), control.Traveller{Identity: pass.Identity, Address: client}, now)
+	if err != nil {
+		return nil, err
+	}
+	places := make([]gateway.Place, len(all))
+	for i, p := range all {
+		places[i] = gateway.Place{Target: p.Name, Logins: p.Logins, Linked: h.registry.Linked(p.Name)}
+	}
+	return places, nil
 }
 
 // certify fills the gateway's Certify port.
@@ -105,12 +128,16 @@ func openRecording(folder *blob.Folder) func(context.Context, string) (io.ReadCl
 	}
 }
 
+// Bounds on the gateway's host certificates. Each is a line of the audit log, and where packets are redirected anybody can
+// ask for those of all addresses of a range: after hostBurst new ones there is one in each hostPause.
 const (
-	hostTTL  = 24 * time.Hour
-	maxHosts = 10000
+	hostTTL   = 24 * time.Hour
+	maxHosts  = 10000
+	hostBurst = 1000
+	hostPause = time.Second
 )
 
-// hostSigner keeps the gateway's host certificates, one for each name that was asked for.
+// hostSigner keeps the gateway's host certificates, one for each list of names that was asked for.
 type hostSigner struct {
 	key   ssh.Signer
 	issue func(context.Context, ca.HostRequest) (*ssh.Certificate, error)
@@ -118,6 +145,7 @@ type hostSigner struct {
 
 	mu    sync.Mutex
 	names map[string]hostCertificate // by all names, joined
+	full  time.Time                  // when the next hostBurst certificates may be made, if none is until then
 }
 
 type hostCertificate struct {
@@ -128,11 +156,9 @@ type hostCertificate struct {
 // signer fills the gateway's HostSigner port. Names come out of verified passes, the configuration and targets only.
 func (s *hostSigner) signer(ctx context.Context, names ...string) (ssh.Signer, error) {
 	name := strings.Join(names, " ")
-	s.mu.Lock()
-	known, ok := s.names[name]
-	s.mu.Unlock()
-	if ok && s.now().Before(known.until) {
-		return known.signer, nil
+	known, err := s.known(name)
+	if known != nil || err != nil {
+		return known, err
 	}
 	certificate, err := s.issue(ctx, ca.HostRequest{Names: names, Key: s.key.PublicKey(), TTL: hostTTL, Actor: "gateway:" + gatewayName})
 	if err != nil {
@@ -149,4 +175,22 @@ func (s *hostSigner) signer(ctx context.Context, names ...string) (ssh.Signer, e
 	}
 	s.names[name] = hostCertificate{signer, s.now().Add(hostTTL / 2)}
 	return signer, nil
+}
+
+// known gives the certificate at hand, or nil where a new one is to be made and may be.
+func (s *hostSigner) known(name string) (ssh.Signer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if c, ok := s.names[name]; ok && now.Before(c.until) {
+		return c.signer, nil
+	}
+	if s.full.Before(now) {
+		s.full = now
+	}
+	if s.full.Sub(now) >= hostBurst*hostPause {
+		return nil, fmt.Errorf("host certificate for %s: too many new ones lately", name)
+	}
+	s.full = s.full.Add(hostPause)
+	return nil, nil
 }

@@ -13,15 +13,13 @@ import (
 	"time"
 
 	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/policy"
 	"github.com/sekisho/sekisho/tunnel"
 )
 
 // drainTime is how long open sessions may go on after SIGTERM.
 const drainTime = 5 * time.Second
-
-// maxPort bounds the connections at the SSH port.
-const maxPort = 10000
 
 // readTime is how long a whole request may take to arrive, its body included.
 const readTime = 30 * time.Second
@@ -94,16 +92,16 @@ func (h *house) serve(ctx context.Context) error {
 		},
 		Protocols: protocols(),
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	var work sync.WaitGroup
+	doors, err := h.openSSH(ctx)
+	if err != nil {
+		return err
+	}
+	defer doors.close()
 	work.Go(func() { failed <- server.ServeTLS(https, "", "") })
-	var port net.Listener
-	if h.cfg.SSHListen != "" {
-		if port, err = net.Listen("tcp", h.cfg.SSHListen); err != nil {
-			return err
-		}
-		defer port.Close()
-		work.Go(func() { failed <- h.serveSSH(ctx, port) })
+	for _, d := range doors {
+		work.Go(func() { failed <- h.serveSSH(ctx, d) })
 	}
 	watching, stop := context.WithCancel(ctx)
 	work.Go(func() { h.policies.watch(watching) })
@@ -115,9 +113,7 @@ func (h *house) serve(ctx context.Context) error {
 	case err = <-failed:
 	}
 	stop()
-	if port != nil {
-		port.Close()
-	}
+	doors.close()
 	h.drain(server)
 	work.Wait()
 	return err
@@ -169,29 +165,64 @@ func (h *house) tls() (*tls.Config, error) {
 	return tunnel.ServerTLS(base, h.links.Pool()), nil
 }
 
-// serveSSH takes connections at the SSH port.
-func (h *house) serveSSH(ctx context.Context, l net.Listener) error {
-	places := make(chan struct{}, maxPort)
+// sshDoor is a listener for SSH connections.
+type sshDoor struct {
+	net.Listener
+	serve func(context.Context, net.Conn)
+}
+
+type sshDoors []sshDoor
+
+func (all sshDoors) close() {
+	for _, d := range all {
+		d.Close()
+	}
+}
+
+// openSSH opens the listeners that the configuration names.
+func (h *house) openSSH(ctx context.Context) (doors sshDoors, err error) {
+	defer func() {
+		if err != nil {
+			doors.close()
+		}
+	}()
+	if h.cfg.SSHListen != "" {
+		l, err := net.Listen("tcp", h.cfg.SSHListen)
+		if err != nil {
+			return doors, err
+		}
+		doors = append(doors, sshDoor{l, func(ctx context.Context, conn net.Conn) { h.gateway.ServeSSH(ctx, tunnel.Prompt(conn)) }})
+	}
+	if h.cfg.Transparent != nil {
+		l, err := gateway.ListenTransparent(ctx, h.cfg.Transparent.Listen, h.cfg.Transparent.Mode)
+		if err != nil {
+			return doors, err
+		}
+		doors = append(doors, sshDoor{l, h.redirected(l)})
+	}
+	return doors, nil
+}
+
+// redirected serves a connection as the one that its client meant to make.
+func (h *house) redirected(l *gateway.Transparent) func(context.Context, net.Conn) {
+	return func(ctx context.Context, conn net.Conn) {
+		to, err := l.Original(conn)
+		if err != nil {
+			h.log.Warn("redirected connection", "client", conn.RemoteAddr().String(), "error", err)
+			conn.Close()
+			return
+		}
+		h.gateway.ServeOriginal(ctx, tunnel.Prompt(conn), to.Addr())
+	}
+}
+
+// serveSSH takes connections at a listener; the gateway bounds them.
+func (h *house) serveSSH(ctx context.Context, d sshDoor) error {
 	for {
-		conn, err := accept(l, h.log)
+		conn, err := accept(d, h.log)
 		if err != nil {
 			return nil // closed: the house goes down
 		}
-		select {
-		case places <- struct{}{}:
-		default:
-			conn.Close()
-			continue
-		}
-		go func() {
-			defer func() { <-places }()
-			signer, err := h.hosts.signer(ctx, h.url.Hostname())
-			if err != nil {
-				h.log.Error("host certificate of the SSH port", "error", err)
-				conn.Close()
-				return
-			}
-			h.gateway.ServeSSH(context.WithoutCancel(ctx), tunnel.Prompt(conn), signer) // drain ends it
-		}()
+		go d.serve(context.WithoutCancel(ctx), conn) // drain ends it
 	}
 }

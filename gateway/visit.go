@@ -1,0 +1,346 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+)
+
+// Bounds on a visit.
+const (
+	maxVisitChannels = 16               // open at once
+	maxPlaces        = 1000             // listed
+	visitIdle        = 10 * time.Minute // without an open channel, then it ends
+	visitPatience    = time.Minute      // for a channel to say what it is for
+)
+
+// visit is a connection to the SSH port that says no target. It lists what one may reach (shell, exec) and lets ssh -J
+// through (direct-tcpip): SSH inside such a channel is an arrival of its own, decided and recorded as any other. Nothing
+// else is to be had of a visit, and no byte of it reaches a target by itself.
+type visit struct {
+	sekisho.Session // as events and those who end sessions see it; it has no target and no login
+	gateway         *Gateway
+	pass            *sekisho.Pass
+	proof           *proof
+	client          netip.Addr
+	port            string // at which it came in
+	ctx             context.Context
+	cancel          context.CancelFunc
+
+	mu      sync.Mutex
+	idle    *time.Timer
+	open    int
+	ending  bool
+	settled chan struct{} // closed once it is ending and no channel is open
+
+	channels sync.WaitGroup
+	refusals atomic.Int64
+}
+
+// receive registers and notes a visit.
+func (g *Gateway) receive(ctx context.Context, t *traveller, pass *sekisho.Pass, c *claim) (*visit, error) {
+	v := &visit{
+		gateway: g, pass: pass, proof: t.proofOf(c, pass), client: t.client, port: portOf(t.conn.LocalAddr()),
+		Session: sekisho.Session{
+			ID: sekisho.NewID("vis"), SignIn: pass.SignIn, Identity: pass.Identity, ClientAddress: t.client.String(),
+			Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(), Way: t.way,
+		},
+	}
+	v.settled = make(chan struct{})
+	v.ctx, v.cancel = context.WithCancel(ctx)
+	v.idle = time.AfterFunc(g.visitIdle, v.cancel)
+	if err := g.enterVisit(v); err != nil {
+		v.cancel()
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { g.leaveVisit(v) })
+	if err := g.cfg.Note(ctx, v.event(sekisho.EventVisit)); err != nil {
+		v.cancel()
+		return nil, fmt.Errorf("note visit: %w", err)
+	}
+	return v, nil
+}
+
+// run serves a visit until the client goes, nothing happens for visitIdle, or somebody ends it.
+func (v *visit) run(end *sshEnd) {
+	defer context.AfterFunc(v.ctx, func() {
+		v.settle()
+		end.conn.Close()
+	})()
+	go v.globalRequests(end.requests)
+	for ch := range end.channels {
+		v.accept(ch)
+	}
+	v.cancel() // what came through it goes with it
+	v.channels.Wait()
+}
+
+// enter counts a channel; false says that there are too many, or that it is too late.
+func (v *visit) enter() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open >= maxVisitChannels || v.ending {
+		return false
+	}
+	v.open++
+	v.idle.Stop()
+	return true
+}
+
+func (v *visit) leave() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.open--
+	switch {
+	case v.open > 0:
+	case v.ending:
+		close(v.settled)
+	case v.gateway.closing.Err() != nil:
+		v.cancel()
+	default:
+		v.idle.Reset(v.gateway.visitIdle)
+	}
+}
+
+// settle takes no more channels and waits for the open ones to end, within closeTime.
+func (v *visit) settle() {
+	v.mu.Lock()
+	v.ending = true
+	v.idle.Stop()
+	if v.open == 0 {
+		close(v.settled)
+	}
+	v.mu.Unlock()
+	select {
+	case <-v.settled:
+	case <-time.After(closeTime):
+	}
+}
+
+// retire ends the visit once no channel is open.
+func (v *visit) retire() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.open == 0 {
+		v.cancel()
+	}
+}
+
+func (v *visit) accept(ch ssh.NewChannel) {
+	serve := v.list
+	switch ch.ChannelType() {
+	case "session":
+	case directTCP:
+		serve = v.jump
+	default:
+		v.refuse(ch, ssh.Prohibited, "", "not for a visit", "Say where to: ssh LOGIN%TARGET@GATEWAY.")
+		return
+	}
+	switch {
+	case v.gateway.closing.Err() != nil:
+		ch.Reject(ssh.ConnectionFailed, sekisho.Say(errClosing))
+	case !v.enter():
+		v.refuse(ch, ssh.ResourceShortage, "", "too many channels", fmt.Sprintf("More than %d channels at once are refused.", maxVisitChannels))
+	default:
+		v.channels.Go(func() {
+			defer v.leave()
+			serve(ch)
+		})
+	}
+}
+
+// jump takes a connection to a target, whose SSH the gateway ends as well.
+func (v *visit) jump(ch ssh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		Origin     string
+		OriginPort uint32
+	}
+	if ssh.Unmarshal(ch.ExtraData(), &to) != nil {
+		v.refuse(ch, ssh.ConnectionFailed, "", malformed, "This is not a destination.")
+		return
+	}
+	destination := printable(net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10)))
+	host, err := readHost(to.Host)
+	if err != nil {
+		v.refuse(ch, ssh.ConnectionFailed, destination, err.Error(), "This is not the name of a target.")
+		return
+	}
+	if to.Port != 22 {
+		v.refuse(ch, ssh.Prohibited, destination, "not port 22", "Through here only port 22 is reached: a target is one name with one SSH server.")
+		return
+	}
+	target, err := v.gateway.cfg.Find(v.ctx, host)
+	if err != nil {
+		if !errors.Is(err, sekisho.ErrNotFound) {
+			v.gateway.cfg.Log.Error("find target", "host", host, "error", err)
+		}
+		v.refuse(ch, ssh.ConnectionFailed, destination, err.Error(), "There is no target called "+host+".")
+		return
+	}
+	inner, requests, err := ch.Accept()
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	var in, out atomic.Int64
+	conn := newChannelConn(inner, v.client, &out)
+	v.channels.Go(func() { conn.feed(nil, inner, &in) })
+	v.gateway.arrive(v.ctx, conn, arrival{way: sekisho.WayJump, parent: v.ID, client: v.client, target: target, names: []string{host, target}})
+}
+
+// list answers a session channel: whatever shell or command is asked for, there is a list of what one may reach.
+func (v *visit) list(ch ssh.NewChannel) {
+	channel, requests, err := ch.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	impatience := time.AfterFunc(visitPatience, func() { channel.Close() })
+	defer impatience.Stop()
+	defer context.AfterFunc(v.ctx, func() { channel.Close() })()
+	var out io.Writer = channel
+	for req := range requests {
+		switch req.Type {
+		case "shell", "exec":
+			req.Reply(true, nil)
+			go ssh.DiscardRequests(requests)
+			status := v.show(out, channel.Stderr(), wantsJSON(req))
+			channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
+			return
+		case "pty-req":
+			out = &returning{channel}
+			req.Reply(true, nil)
+		case "env", "window-change":
+			req.Reply(false, nil)
+		default:
+			v.noteRefused(map[string]string{"type": printable(req.Type), "why": "not for a visit"})
+			req.Reply(false, nil)
+		}
+	}
+}
+
+// wantsJSON: `ssh GATEWAY --json`.
+func wantsJSON(req *ssh.Request) bool {
+	var command struct{ Line string }
+	return req.Type == "exec" && ssh.Unmarshal(req.Payload, &command) == nil && command.Line == "--json"
+}
+
+// show writes the list and gives the exit status.
+func (v *visit) show(out, errOut io.Writer, asJSON bool) uint32 {
+	ctx, cancel := context.WithTimeout(v.ctx, closeTime)
+	defer cancel()
+	places, err := v.gateway.cfg.Reachable(ctx, v.pass, v.client)
+	if err != nil {
+		v.gateway.cfg.Log.Error("list what is reachable", "visit", v.ID, "error", err)
+		fmt.Fprintf(errOut, "%s\r\n", sekisho.Say(err))
+		return 1
+	}
+	more := max(len(places)-maxPlaces, 0)
+	places = places[:len(places)-more]
+	if asJSON {
+		lines := json.NewEncoder(out)
+		for _, p := range places {
+			lines.Encode(p)
+		}
+		return 0
+	}
+	fmt.Fprintf(out, "Signed in as %s.\n", v.Identity.Subject)
+	v.table(out, places)
+	if more > 0 {
+		fmt.Fprintf(out, "… and %d more.\n", more)
+	}
+	return 0
+}
+
+func (v *visit) table(out io.Writer, places []Place) {
+	if len(places) == 0 {
+		fmt.Fprintln(out, "No policy lets you reach any target from here.")
+		return
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprint(w, "\nTARGET\tLINK\tLOGINS\n")
+	for _, p := range places {
+		link := "down"
+		if p.Linked {
+			link = "up"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Target, link, strings.Join(p.Logins, " "))
+	}
+	w.Flush()
+	flag, jump := "", v.gateway.cfg.Host
+	if v.port != "22" {
+		flag, jump = "-p "+v.port+" ", jump+":"+v.port
+	}
+	fmt.Fprintf(out, "\nTo go there:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET\n", flag, v.gateway.cfg.Host, jump)
+}
+
+func (v *visit) globalRequests(requests <-chan *ssh.Request) {
+	for req := range requests {
+		switch req.Type {
+		case "keepalive@openssh.com", "no-more-sessions@openssh.com":
+		default:
+			v.noteRefused(map[string]string{"type": printable(req.Type), "why": "not for a visit"})
+		}
+		req.Reply(false, nil)
+	}
+}
+
+// refuse refuses a channel with a sentence and an event.
+func (v *visit) refuse(ch ssh.NewChannel, reason ssh.RejectionReason, destination, why, sentence string) {
+	detail := map[string]string{"type": printable(ch.ChannelType()), "why": why}
+	if destination != "" {
+		detail["destination"] = destination
+	}
+	v.noteRefused(detail)
+	ch.Reject(reason, sentence)
+}
+
+// noteRefused notes the first maxRefusals of a visit. A visit whose refusals cannot be noted ends.
+func (v *visit) noteRefused(detail map[string]string) {
+	if v.refusals.Add(1) > maxRefusals {
+		return
+	}
+	ev := v.event(sekisho.EventChannelRefused)
+	ev.Detail = detail
+	if err := v.gateway.cfg.Note(v.ctx, ev); err != nil && v.ctx.Err() == nil {
+		v.gateway.cfg.Log.Error("note refusal", "visit", v.ID, "error", err)
+		v.cancel()
+	}
+}
+
+func (v *visit) event(kind string) *sekisho.Event {
+	return &sekisho.Event{Kind: kind, Actor: v.Identity.Subject, SignIn: v.SignIn, Session: v.ID, ClientAddress: v.ClientAddress}
+}
+
+// returning writes line ends as a terminal in raw mode wants them.
+type returning struct{ w io.Writer }
+
+func (r *returning) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(r.w, strings.ReplaceAll(string(p), "\n", "\r\n")); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func portOf(a net.Addr) string {
+	if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+		return strconv.Itoa(int(ap.Port()))
+	}
+	return "22"
+}
