@@ -5,13 +5,35 @@ PATH="$PATH:/usr/sbin:/sbin:/usr/local/go/bin"
 
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+library() { dpkg -s "$1" >/dev/null 2>&1 || missing="$missing $1"; }
+
+# The SSH clients of e2e/testdata/clients, about 135 MB with what they need. Each is run as Debian packages it.
+for_clients() {
+	need ssh1 openssh-client-ssh1
+	need plink putty-tools
+	need dbclient dropbear-bin
+	need ansible ansible-core
+	need rclone rclone
+	need lftp lftp
+	need sshfs sshfs
+	need curl curl
+	library python3-paramiko
+	library python3-asyncssh
+	library ruby-net-ssh
+	library libssh-4
+	library libnet-ssh2-perl
+	need xauth xauth
+}
+
 need ssh openssh-client
 need sshd openssh-server
 need rsync rsync
 need git git
-# The pages are tested in a real browser; the demo can do without.
-[ "${1:-}" != test ] || need chromium chromium
-[ "${1:-}" != test ] || need ssh-audit ssh-audit
+if [ "${1:-}" = test ]; then # the demo can do without
+	need chromium chromium   # the pages are tested in a real browser
+	need ssh-audit ssh-audit
+	for_clients
+fi
 
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" = 0 ]; then as=

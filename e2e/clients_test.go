@@ -1,0 +1,191 @@
+package e2e_test
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sekisho/sekisho"
+)
+
+// TestClients plays the stories of testdata/clients. Each has one SSH client that Debian packages, in mei's hands: it
+// runs commands, moves files both ways, and does what else it is known for, and the audit log must tell of it. They
+// share one house, whose policies let mei forward what editors need. docs/clients.md says how it went.
+func TestClients(t *testing.T) {
+	h := clientsHouse(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/clients",
+		RequireUniqueNames: true,
+		Setup:              func(env *testscript.Env) error { return h.settle(env) },
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"session":    findSession,
+			"eventually": eventually,
+			"exits":      exits,
+			"atlast":     atLast,
+			"logged":     logged,
+		},
+	})
+}
+
+func clientsHouse(t *testing.T) *house {
+	dir, err := os.MkdirTemp("", "e2e-") // short, because a socket's path holds 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	h, err := startHouse(filepath.Join(dir, "h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := h.letEditorsIn(); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// editors is what editors that work on another machine, and ssh -A and -R, need at the audit door.
+const editors = `@id("sre-editors")
+@audit("strict")
+@forward("localhost:* 127.0.0.1:* %[1]s")
+@listen("localhost:* 127.0.0.1:* %[1]s")
+@agent("allow")
+@x11("allow")
+permit (principal in Group::"sre", action == Action::"connect", resource)
+when { resource.labels.contains("env:prod") && resource.logins.contains(context.login) };
+`
+
+// letEditorsIn adds a policy to the house's and waits until it is in force.
+func (h *house) letEditorsIn() error {
+	sockets := filepath.Join(os.TempDir(), "*", "*", "*") // in the stories' folders
+	path := filepath.Join(h.Policies, "editors.cedar")
+	if err := os.WriteFile(path+".new", fmt.Appendf(nil, editors, sockets), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(50 * time.Millisecond) {
+		loaded, err := h.events("--kind", sekisho.EventPolicyLoaded)
+		if err != nil || len(loaded) > 1 {
+			return err
+		}
+	}
+	return errors.New("the editors' policy is not taken over")
+}
+
+// bigSize is more than one SSH channel's window at either end, and no round number.
+const bigSize = 3<<20 + 7
+
+// settle makes a story's folder mei's home, with a file to carry around, and an ssh-agent of her own.
+func (h *house) settle(env *testscript.Env) error {
+	h.describe(env.Setenv)
+	env.Setenv("SESSION", "")
+	home := filepath.Join(env.WorkDir, "mei")
+	env.Setenv("HOME", home)
+	env.Setenv("SEKISHO_HOME", filepath.Join(home, "sekisho"))
+	env.Setenv("SEKISHO_BROWSER", "browser mei")
+	env.Setenv("SSH_CONFIG", filepath.Join(home, "ssh_config"))
+	env.Setenv("SSH_AUTH_SOCK", filepath.Join(env.WorkDir, "agent"))
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
+	big := make([]byte, bigSize)
+	rand.Read(big)
+	if err := os.WriteFile(filepath.Join(env.WorkDir, "big"), big, 0o600); err != nil {
+		return err
+	}
+	env.Setenv("SUM", fmt.Sprintf("%x", sha256.Sum256(big)))
+	env.Defer(func() { nothingLeft(env) })
+	return startAgent(env)
+}
+
+func startAgent(env *testscript.Env) error {
+	agent := exec.Command("ssh-agent", "-D", "-a", env.Getenv("SSH_AUTH_SOCK"))
+	if err := agent.Start(); err != nil {
+		return err
+	}
+	env.Defer(func() {
+		agent.Process.Kill()
+		agent.Wait()
+	})
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(env.Getenv("SSH_AUTH_SOCK")); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("ssh-agent makes no socket")
+}
+
+// nothingLeft fails a story after which something still runs in its folder.
+func nothingLeft(env *testscript.Env) {
+	var err error
+	for begun := time.Now(); time.Since(begun) < 5*time.Second; time.Sleep(20 * time.Millisecond) {
+		if err = noneLeft(env.WorkDir); err == nil {
+			return
+		}
+	}
+	env.T().Log(err)
+	env.T().FailNow()
+}
+
+// atLast runs a program when the story is over, however it ended: "atlast fusermount3 -u mnt".
+func atLast(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Defer(func() {
+		if err := ts.Exec(args[0], args[1:]...); err != nil {
+			ts.Logf("%v: %v", args, err)
+		}
+	})
+}
+
+// logged waits until the audit log has an event of the session in $SESSION with that kind and those details:
+// "logged session.channel command=id". With a ! there must be none now.
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	h, err := readHouse(ts.Getenv("HOUSE"))
+	ts.Check(err)
+	var events []sekisho.Event
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(100 * time.Millisecond) {
+		events, err = h.events("--session", ts.Getenv("SESSION"))
+		ts.Check(err)
+		found := slices.ContainsFunc(events, func(ev sekisho.Event) bool { return tells(ev, args) })
+		if found != neg {
+			return
+		}
+		if neg {
+			break
+		}
+	}
+	for _, ev := range events {
+		ts.Logf("%s %v", ev.Kind, ev.Detail)
+	}
+	ts.Fatalf("session %s: logged is not as wanted: %q", ts.Getenv("SESSION"), args)
+}
+
+// tells reports whether an event has that kind and those details; a * at the end of a value stands for anything.
+func tells(ev sekisho.Event, want []string) bool {
+	if ev.Kind != want[0] {
+		return false
+	}
+	for _, w := range want[1:] {
+		name, value, _ := strings.Cut(w, "=")
+		start, open := strings.CutSuffix(value, "*")
+		if has := ev.Detail[name]; has != value && !(open && strings.HasPrefix(has, start)) {
+			return false
+		}
+	}
+	return true
+}
