@@ -27,6 +27,7 @@ type shellWork struct {
 	Start string // the start directory
 	Cut   int64  // end the conversation after so many bytes of either side, if not 0
 	Talk  string // file for the conversation, as talk reads it, if not empty
+	Line  string // file for the command's line, if not empty
 	User  uint32 // who runs the command, if not 0 and the tests run as root
 }
 
@@ -114,6 +115,9 @@ func standInShell(work shellWork, command string) error {
 		Tell:  func(op transfer.Operation) error { return lines.Encode(shellLine{Operation: &op}) },
 		Clock: func() time.Duration { return time.Since(began) },
 	})
+	if work.Line != "" {
+		os.WriteFile(work.Line, []byte(command), 0o600)
+	}
 	if work.Talk != "" {
 		w = &recorder{Watcher: w, file: work.Talk}
 	}

@@ -162,6 +162,7 @@ func (r *rsync) leave(result string) {
 	}
 	r.left = true
 	ops := r.rest(result)
+	r.lists, r.file = rsyncLists{}, nil
 	for _, op := range ops {
 		if r.err = r.out.Tell(op); r.err != nil {
 			return
