@@ -13,14 +13,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/transfer"
 )
 
 // fake is a server that answers every request, and whose REALPATH cleans paths without looking at links, as some
 // servers' does. What has "new" in its name is not there; what has "link" is a link.
 type fake struct {
-	held   []byte
-	opened int
-	answer chan []byte
+	held     []byte
+	opened   int
+	answer   chan []byte
+	realpath func(string) string // unless nil
 }
 
 // take takes what comes from the user's side.
@@ -50,6 +52,12 @@ func (f *fake) reply(p []byte) []byte {
 	case pReaddir:
 		return pkt(pName, id, 2, "a", "a", noAttrs, "b", "b", noAttrs)
 	case pRealpath:
+		switch {
+		case f.realpath != nil:
+			return name(id, f.realpath(first))
+		case path.IsAbs(first):
+			return name(id, path.Clean(first))
+		}
 		return name(id, path.Join("/home", first))
 	case pReadlink:
 		return name(id, "../elsewhere")
@@ -73,6 +81,10 @@ func (f *fake) reply(p []byte) []byte {
 // serve has a rig's target be a fake; stop ends it, and gives the first error of FromTarget.
 func serve(r *rig, size int) (stop func() error) {
 	f := &fake{answer: make(chan []byte, 10000)}
+	return f.serve(r, size)
+}
+
+func (f *fake) serve(r *rig, size int) (stop func() error) {
 	r.onTarget = f.take
 	var failed error
 	var done sync.WaitGroup
@@ -210,6 +222,44 @@ func TestSFTPOwnIDs(t *testing.T) {
 	if len(r.told) != 1 || r.told[0].Name != "remove" || r.told[0].Result != "ok" {
 		t.Errorf("told %v", r.told)
 	}
+	before := r.toUser.Len()
+	late := append(pkt(pExtendedReply, -1), pkt(pExtendedReply, -2)...)
+	if err := r.FromTarget(bytes.Clone(late)); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.toUser.Bytes()[before:]; !bytes.Equal(got, late) {
+		t.Errorf("the user got %q", got)
+	}
+}
+
+// What is no path from the root on says nothing about where a path leads.
+func TestSFTPOddRealpath(t *testing.T) {
+	for answer, want := range map[string]string{
+		"/data/f": "ok", "/data/../etc": "refused", "data/f": "refused", "/data/./f": "refused", "/data/f/": "refused", "": "refused",
+		"/data/" + strings.Repeat("x", 5000): "refused",
+	} {
+		r := newRig(limited(sekisho.FileLimit{Paths: []string{"/data"}}))
+		f := &fake{answer: make(chan []byte, 100), realpath: func(path string) string {
+			if path == "/data" {
+				return path
+			}
+			return answer
+		}}
+		stop := f.serve(r, 1<<20)
+		within(t, answer, func() {
+			for _, packet := range [][]byte{hello, pkt(pSetstat, 1, "/data/f", noAttrs)} {
+				if err := r.FromUser(packet); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if len(r.told) != 1 || r.told[0].Result != want {
+			t.Errorf("%.20q: told %v", answer, r.told)
+		}
+	}
 }
 
 // However Close and the target's answers meet, every operation is told once.
@@ -237,5 +287,32 @@ func TestSFTPCloseTellsOnce(t *testing.T) {
 		if len(told) != 50 || len(r.told) != 50 {
 			t.Fatalf("%d operations on %d files are told", len(r.told), len(told))
 		}
+	}
+}
+
+// Close waits for what is being told.
+func TestSFTPCloseWaits(t *testing.T) {
+	r := newRig(everything)
+	if err := r.run(append(join(), user(pkt(pRemove, 1, "/f"))), whole); err != nil {
+		t.Fatal(err)
+	}
+	telling, kept := make(chan bool), make(chan bool)
+	r.onTell = func(transfer.Operation) {
+		telling <- true
+		<-kept
+	}
+	go r.FromTarget(ok(1))
+	<-telling
+	closed := make(chan error, 1)
+	go func() { closed <- r.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close does not wait")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(kept)
+	within(t, "Close", func() { <-closed })
+	if len(r.told) != 1 || r.told[0].Result != "ok" {
+		t.Errorf("told %v", r.told)
 	}
 }

@@ -168,6 +168,8 @@ func TestSFTPNames(t *testing.T) {
 		{pSymlink, []any{"outf", "data/l"}, no},
 		{pSymlink, []any{"../secret", "data/l"}, no},
 		{pSymlink, []any{"sub/../../secret", "data/l"}, no},
+		{pSymlink, []any{"../f", "data/sub/l"}, no}, // it leads out once it is moved up
+		{pSymlink, []any{"sub/../f", "data/l"}, no},
 		{pSymlink, []any{"f", "secret/l"}, no},
 		{pSymlink, []any{"f", "data/out/l"}, no},
 		{"lsetstat@openssh.com", []any{"data/outf", noAttrs}, ok},
