@@ -23,7 +23,7 @@ func certificates(ctx context.Context, s *street, p plan) error {
 		"callers at once", "calls/s", "p50 ms", "p99 ms", "sekishod CPU ms each", "sekishod RSS MiB")
 	loads := []int{1, 8, 64}
 	got := map[int]*certified{}
-	pid := s.house.Processes["sekishod"].PID
+	pid := s.house.pid("sekishod")
 	for range p.rounds + 1 { // the first warms up
 		for _, c := range loads {
 			one, err := s.certifyMany(ctx, c, p.n, pid)

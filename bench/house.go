@@ -20,6 +20,7 @@ type house struct {
 	CAFile   string `json:"ca_file"`
 	SSHPort  int    `json:"ssh_port"`
 	Login    string `json:"login"`
+	Config   string `json:"config"`
 	Policies string `json:"policies"`
 	People   map[string]*struct {
 		Home      string `json:"home"`
@@ -53,22 +54,26 @@ func readHouse(file string) (*house, error) {
 	return h, json.Unmarshal(text, h)
 }
 
-// startHouse runs the demo in dir with the bench's policies until stop is called.
+// startHouse runs the demo in dir with the bench's policies until stop is called, or until we are gone.
 func startHouse(ctx context.Context, bin, dir string) (h *house, stop func(), err error) {
 	log, err := os.Create(filepath.Join(dir, "demo.log"))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer log.Close()
-	demo := exec.Command(filepath.Join(bin, "demo"))
+	demo := exec.Command(filepath.Join(bin, "demo"), "-with-parent")
 	demo.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(dir, "house"))
 	demo.Stdout, demo.Stderr = log, log
 	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	life, err := demo.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := demo.Start(); err != nil {
 		return nil, nil, err
 	}
 	stop = func() {
-		demo.Process.Signal(syscall.SIGTERM)
+		life.Close()
 		demo.Wait()
 	}
 	file := filepath.Join(dir, "house", "demo.json")
@@ -100,10 +105,7 @@ func (h *house) sekisho(ctx context.Context, person string, args ...string) ([]b
 	return out, nil
 }
 
-// pids are sekishod and the connectors: the middle of every way through the house.
-func (h *house) pids() []int {
-	return []int{h.Processes["sekishod"].PID, h.Processes["connector-web1"].PID, h.Processes["connector-db1"].PID}
-}
+func (h *house) pid(process string) int { return h.Processes[process].PID }
 
 // await asks until it is true.
 func await(ctx context.Context, most time.Duration, done func() bool) error {

@@ -1,41 +1,66 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
-// idle measures what a recorded session that nobody types in keeps: N of them through the SSH port, each with a
-// terminal and one key echoed, then left alone.
+// idle measures what a recorded session that nobody types in keeps: N of them through the SSH port to a real sshd, each
+// with a terminal and one key echoed, then left alone.
 func idle(ctx context.Context, s *street, p plan) error {
 	p = p.or(plan{n: 300})
+	return s.measureIdle(ctx, "sshd", []string{"db1"}, []int{s.house.pid("connector-db1")}, p.n)
+}
+
+// perConnector is how many sessions one connector gets: a link carries 1,024 streams at most.
+const perConnector = 1000
+
+// crowd is idle with so many sessions that the targets must be light ones.
+func crowd(ctx context.Context, s *street, p plan) error {
+	p = p.or(plan{n: 2000})
+	const files = 4 // of each session in our own process, at most; sekishod has fewer
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &most); err != nil || most.Cur < uint64(p.n*files+200) {
+		return leftOut(fmt.Sprintf("%d open files are allowed, %d sessions need %d (ulimit -n)", most.Cur, p.n, p.n*files+200))
+	}
+	var targets []string
+	var connectors []int
+	for i := 0; i*perConnector < p.n; i++ {
+		target := fmt.Sprintf("light%d", i+1)
+		connector, err := s.lightTarget(ctx, target)
+		if err != nil {
+			return err
+		}
+		targets, connectors = append(targets, target), append(connectors, connector)
+	}
+	return s.measureIdle(ctx, "light targets", targets, connectors, p.n)
+}
+
+// measureIdle opens n sessions, to the targets in turn.
+func (s *street) measureIdle(ctx context.Context, what string, targets []string, connectors []int, n int) error {
 	const rest = 15 * time.Second
-	config, err := s.portClient(ctx)
+	configs, err := s.warmUp(ctx, targets)
 	if err != nil {
 		return err
 	}
-	pids := s.house.pids()
-	daemon, connector := pids[0], pids[2]
-	one, err := s.openIdle(ctx, config) // what only the first one costs
+	daemon := []int{s.house.pid("sekishod")}
+	alone, err := spentIn(ctx, daemon, rest) // what the house does by itself
 	if err != nil {
 		return err
 	}
-	one.Close()
-	time.Sleep(2 * time.Second)
-	used := cpuOf(pids[:1])
-	time.Sleep(rest)
-	alone := cpuOf(pids[:1]) - used // what the house does by itself
-	_, before := memoryOf(daemon)
-	_, linkBefore := memoryOf(connector)
-	used = cpuOf(pids[:1])
-	open, err := s.openMany(ctx, config, p.n)
+	_, before := memoryOf(daemon...)
+	_, linkBefore := memoryOf(connectors...)
+	used := cpuOf(daemon)
+	open, err := s.openMany(ctx, configs, n)
 	defer func() {
 		for _, c := range open {
 			c.Close()
@@ -44,77 +69,100 @@ func idle(ctx context.Context, s *street, p plan) error {
 	if err != nil {
 		return err
 	}
-	opening := cpuOf(pids[:1]) - used
+	opening := cpuOf(daemon) - used
 	time.Sleep(5 * time.Second)
-	used = cpuOf(pids[:1])
-	time.Sleep(rest)
-	resting := max(cpuOf(pids[:1])-used-alone, 0)
-	rss, after := memoryOf(daemon)
-	_, linkAfter := memoryOf(connector)
-	n := float64(p.n)
-	table(fmt.Sprintf("Idle recorded sessions, %d at once, SSH port, terminal, one key echoed", p.n),
+	resting, err := spentIn(ctx, daemon, rest)
+	if err != nil {
+		return err
+	}
+	rss, after := memoryOf(daemon...)
+	_, linkAfter := memoryOf(connectors...)
+	if err := s.profiler.heap("open-" + targets[0]); err != nil {
+		return err
+	}
+	each := 1 / float64(n)
+	table(fmt.Sprintf("Idle recorded sessions, %d at once, SSH port to %s, %d connectors, terminal, one key echoed", n, what, len(connectors)),
 		"sekishod PSS KiB each", "connector PSS KiB each", "sekishod RSS MiB", "CPU ms to open one", "idle CPU ms/s for 1,000")
-	row(f("%.0f", float64(after-before)/n), f("%.0f", float64(linkAfter-linkBefore)/n), f("%.0f", float64(rss)/1024),
-		f("%.1f", ms(opening)/n), f("%.2f", ms(resting)/rest.Seconds()/n*1000))
+	row(f("%.0f", float64(after-before)*each), f("%.0f", float64(linkAfter-linkBefore)*each), f("%.0f", float64(rss)/1024),
+		f("%.1f", ms(opening)*each), f("%.2f", ms(max(resting-alone, 0))/rest.Seconds()*each*1000))
 	return nil
 }
 
-// portClient logs in at the SSH port as mei to db1.
-func (s *street) portClient(ctx context.Context) (*ssh.ClientConfig, error) {
-	path, err := s.mei.certify(ctx, "db1", s.house.Login, s.dir+"/idle-db1")
+// warmUp opens a session to each target and closes it, so that what only the first one costs is not counted.
+func (s *street) warmUp(ctx context.Context, targets []string) (configs []*ssh.ClientConfig, err error) {
+	for _, target := range targets {
+		config, err := s.portClient(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		one, err := s.openIdle(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", target, err)
+		}
+		one.Close()
+		configs = append(configs, config)
+	}
+	time.Sleep(2 * time.Second)
+	return configs, nil
+}
+
+// spentIn is the CPU time of processes over a while.
+func spentIn(ctx context.Context, pids []int, while time.Duration) (time.Duration, error) {
+	before := cpuOf(pids)
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(while):
+		return cpuOf(pids) - before, nil
+	}
+}
+
+// portClient logs in at the SSH port as mei.
+func (s *street) portClient(ctx context.Context, target string) (*ssh.ClientConfig, error) {
+	path, err := s.mei.certify(ctx, target, s.house.Login, filepath.Join(s.dir, "idle-"+target))
 	if err != nil {
 		return nil, err
 	}
-	private, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	signer, err := ssh.ParsePrivateKey(private)
-	if err != nil {
-		return nil, err
-	}
-	line, err := os.ReadFile(path + "-cert.pub")
-	if err != nil {
-		return nil, err
-	}
-	public, _, _, _, err := ssh.ParseAuthorizedKey(line)
-	if err != nil {
-		return nil, err
-	}
-	signer, err = ssh.NewCertSigner(public.(*ssh.Certificate), signer)
+	signer, err := certifiedKey(path, path+"-cert.pub")
 	if err != nil {
 		return nil, err
 	}
 	return &ssh.ClientConfig{
-		User: s.house.Login + "%db1", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, Timeout: 30 * time.Second,
+		User: s.house.Login + "%" + target, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, Timeout: 30 * time.Second,
 		HostKeyCallback: ssh.InsecureIgnoreHostKey(), // our own house on loopback
 		Config:          ssh.Config{KeyExchanges: []string{ssh.KeyExchangeCurve25519}},
 	}, nil
 }
 
-// openMany opens n sessions, a few at a time.
-func (s *street) openMany(ctx context.Context, config *ssh.ClientConfig, n int) ([]*ssh.Client, error) {
+// openMany opens n sessions, a few at a time, with the configurations in turn.
+func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n int) ([]*ssh.Client, error) {
 	var mu sync.Mutex
 	var open []*ssh.Client
 	var first error
 	var all sync.WaitGroup
 	places := make(chan struct{}, 8)
-	for range n {
+	for i := range n {
 		places <- struct{}{}
+		mu.Lock()
+		failed := first != nil
+		mu.Unlock()
+		if failed || ctx.Err() != nil {
+			break
+		}
 		all.Go(func() {
 			defer func() { <-places }()
-			c, err := s.openIdle(ctx, config)
+			c, err := s.openIdle(ctx, configs[i%len(configs)])
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				first = err
+				first = cmp.Or(first, fmt.Errorf("session %d: %w", len(open), err))
 				return
 			}
 			open = append(open, c)
 		})
 	}
 	all.Wait()
-	return open, first
+	return open, cmp.Or(first, ctx.Err())
 }
 
 // openIdle opens one session and sees one key come back.

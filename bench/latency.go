@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // curve25519 is the one key exchange that every sshd and gateway here speaks.
@@ -23,24 +24,33 @@ func latency(ctx context.Context, s *street, p plan) error {
 		if err != nil {
 			return err
 		}
-		walls, cpus := make([][]float64, len(hops)), make([]float64, len(hops))
-		for round := range p.n + 1 { // the first warms up
-			for i, h := range same {
-				t, err := h.run(h.command(ctx, []string{"-T"}, "true"))
-				if err != nil {
-					return err
-				}
-				if round > 0 {
-					walls[i] = append(walls[i], ms(t.wall))
-					cpus[i] += ms(t.middle)
-				}
+		if err := compareConnecting(ctx, "ssh host true, "+kex.title, same, p.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareConnecting connects n times by every hop in turn.
+func compareConnecting(ctx context.Context, title string, hops []hop, n int) error {
+	walls, cpus := make([][]float64, len(hops)), make([]float64, len(hops))
+	for round := range n + 1 { // the first warms up
+		for i, h := range hops {
+			t, err := h.run(h.command(ctx, []string{"-T"}, "true"))
+			if err != nil {
+				return err
+			}
+			if round > 0 {
+				walls[i] = append(walls[i], ms(t.wall))
+				cpus[i] += ms(t.spent.all())
 			}
 		}
-		table(fmt.Sprintf("ssh host true, %s, %d rounds", kex.title, p.n), "hop", "ms p50", "ms p99", "ratio to direct", "middle CPU ms each")
-		for i, h := range hops {
-			row(h.name, f("%.0f", median(walls[i])), f("%.0f", quantile(append([]float64{}, walls[i]...), 0.99)),
-				f("%.2f", median(ratios(walls[i], walls[0]))), f("%.1f", cpus[i]/float64(p.n)))
-		}
+	}
+	table(fmt.Sprintf("%s, %d rounds", title, n), "hop", "ms p50", "ms p99", "ratio to direct", "added ms", "middle CPU ms each")
+	for i, h := range hops {
+		p50 := median(walls[i])
+		row(h.name, f("%.0f", p50), f("%.0f", quantile(slices.Clone(walls[i]), 0.99)), f("%.2f", median(ratios(walls[i], walls[0]))),
+			f("%.0f", p50-median(walls[0])), f("%.1f", cpus[i]/float64(n)))
 	}
 	return nil
 }

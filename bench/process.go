@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -35,6 +34,45 @@ func reapGroup(group int) time.Duration {
 	}
 }
 
+// reapAll waits a little for every process that was started or adopted here, so that none outlives us.
+func reapAll() {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		switch pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); {
+		case err == syscall.ECHILD:
+			return
+		case pid == 0:
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// middle are the processes that stay between client and target: of the house, or others.
+type middle struct {
+	sekishod   int // 0: the way does not lead through the house
+	connectors []int
+	others     []int
+}
+
+// spent is the CPU time of a middle, part by part.
+type spent struct{ sekishod, connectors, others time.Duration }
+
+func (m middle) spent() (s spent) {
+	if m.sekishod != 0 {
+		s.sekishod, s.connectors = cpuOf([]int{m.sekishod}), cpuOf(m.connectors)
+	}
+	if m.others != nil {
+		s.others = cpuOf(m.others)
+	}
+	return s
+}
+
+// since is what was spent after before, with what helpers used that have ended.
+func (s spent) since(before spent, helpers time.Duration) spent {
+	return spent{s.sekishod - before.sekishod, s.connectors - before.connectors, s.others - before.others + helpers}
+}
+
+func (s spent) all() time.Duration { return s.sekishod + s.connectors + s.others }
+
 // tick is the unit of times in /proc/PID/stat (proc(5)): the same on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
@@ -66,24 +104,22 @@ func cpuOf(roots []int) time.Duration {
 	return time.Duration(ticks) * tick
 }
 
-// memoryOf is the resident and the proportional memory of one process, in KiB.
-func memoryOf(pid int) (rss, pss int) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0, 0
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 {
-			continue
-		}
-		n, _ := strconv.Atoi(fields[1])
-		switch fields[0] {
-		case "Rss:":
-			rss = n
-		case "Pss:":
-			pss = n
+// memoryOf is the resident and the proportional memory of processes, in KiB (proc_pid_smaps(5)).
+func memoryOf(pids ...int) (rss, pss int) {
+	for _, pid := range pids {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			n, _ := strconv.Atoi(fields[1])
+			switch fields[0] {
+			case "Rss:":
+				rss += n
+			case "Pss:":
+				pss += n
+			}
 		}
 	}
 	return rss, pss

@@ -16,41 +16,56 @@ import (
 // street is everything that is measured, side by side: the house, an sshd for the direct way, and a bastion.
 type street struct {
 	dir      string
+	memory   string // a folder in memory where there is one
 	house    *house
+	profiler *profiler
 	mei      *person
 	direct   hop
 	bastion  hop
+	keeper   *place // starts what must end with us
 	stopping []func()
 }
 
 // openStreet starts it all from the programs in bin.
-func openStreet(ctx context.Context, bin string) (s *street, err error) {
+func openStreet(ctx context.Context, bin string) (*street, error) {
 	if bin == "" {
 		return nil, errors.New("BENCH_BIN must name the folder of the built programs; bench/run.sh does")
 	}
-	s = &street{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.dir, err = os.MkdirTemp("", "sekisho-bench-"); err != nil {
+	s := &street{}
+	if err := s.open(ctx, bin); err != nil {
+		s.close()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *street) open(ctx context.Context, bin string) (err error) {
+	if s.dir, err = os.MkdirTemp("", "sekisho-bench-"); err != nil {
+		return err
 	}
 	s.stopping = append(s.stopping, func() { os.RemoveAll(s.dir) })
 	if err := os.Chmod(s.dir, 0o755); err != nil {
-		return nil, err
+		return err
 	}
+	if s.memory, err = os.MkdirTemp("/dev/shm", "sekisho-bench-"); err != nil {
+		s.memory = s.dir
+	}
+	s.stopping = append(s.stopping, func() { os.RemoveAll(s.memory) })
+	if s.keeper, err = newPlace(func() error { return nil }); err != nil {
+		return err
+	}
+	s.stopping = append(s.stopping, s.keeper.close)
 	h, stop, err := startHouse(ctx, bin, s.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.house = h
+	s.profiler = newProfiler(h)
 	s.stopping = append(s.stopping, stop)
 	if s.mei, err = signIn(ctx, h, "mei"); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.openPeers(ctx)
+	return s.openPeers(ctx)
 }
 
 // close ends everything, the last first.
@@ -79,11 +94,11 @@ func (s *street) openPeers(ctx context.Context) error {
 			return err
 		}
 		ports[i] = port
-		h := hop{name: name, args: append([]string{"-F", "none", "-i", key, "-p", fmt.Sprint(port)}, trusting...), host: me.Username + "@127.0.0.1"}
+		h := hop{name: name, args: append([]string{"-F", "none", "-i", key, "-o", fmt.Sprintf("Port=%d", port)}, trusting...), host: me.Username + "@127.0.0.1"}
 		if name == "direct" {
 			s.direct = h
 		} else {
-			h.pids = []int{pid}
+			h.middle.others = []int{pid}
 			s.bastion = h
 		}
 	}
@@ -113,7 +128,7 @@ Host *
   GlobalKnownHostsFile /dev/null
   LogLevel ERROR
 `, ports[0], ports[1], login, key)
-	s.bastion = hop{name: "ssh -J", args: []string{"-F", config}, host: "target", pids: s.bastion.pids, config: config}
+	s.bastion = hop{name: "ssh -J", args: []string{"-F", config}, host: "target", middle: s.bastion.middle, config: config}
 	return os.WriteFile(config, []byte(text), 0o600)
 }
 
@@ -156,14 +171,9 @@ SetEnv "HOME=%s"
 		}
 	}
 	cmd := exec.Command("/usr/sbin/sshd", "-D", "-f", config, "-E", filepath.Join(s.dir, name+".log"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	if err := s.keep(cmd); err != nil {
 		return 0, 0, err
 	}
-	s.stopping = append(s.stopping, func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	})
 	err = await(ctx, 10*time.Second, func() bool {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
@@ -172,4 +182,17 @@ SetEnv "HOME=%s"
 		return err == nil
 	})
 	return cmd.Process.Pid, port, err
+}
+
+// keep starts a process that ends with the street, and with us whatever becomes of us.
+func (s *street) keep(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := s.keeper.start(cmd); err != nil {
+		return err
+	}
+	s.stopping = append(s.stopping, func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	})
+	return nil
 }
