@@ -33,6 +33,7 @@ type middleWork struct {
 	Told   string // file for the operations, a JSON line each
 	Start  string // the start directory
 	Server []string
+	Talk   string // file for the conversation, if not empty
 }
 
 func init() {
@@ -73,14 +74,24 @@ func middle(work middleWork) error {
 		Tell:   func(op transfer.Operation) error { return json.NewEncoder(told).Encode(op) },
 		Clock:  func() time.Duration { return time.Since(start) },
 	})
+	fromUser, fromTarget := w.FromUser, w.FromTarget
+	if work.Talk != "" {
+		out, err := os.Create(work.Talk)
+		if err != nil {
+			return err
+		}
+		talk := &stockTalk{out: out}
+		fromUser = func(p []byte) error { talk.line(">", p); return w.FromUser(p) }
+		fromTarget = func(p []byte) error { talk.line("<", p); return w.FromTarget(p) }
+	}
 	var both sync.WaitGroup
 	var up, down error
 	both.Go(func() {
-		up = pieces(os.Stdin, w.FromUser)
+		up = pieces(os.Stdin, fromUser)
 		in.Close()
 	})
 	both.Go(func() {
-		if down = pieces(out, w.FromTarget); down != nil {
+		if down = pieces(out, fromTarget); down != nil {
 			server.Process.Kill()
 			os.Exit(errorln(errors.Join(down, w.Close()))) // nothing else ends a read of stdin
 		}

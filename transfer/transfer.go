@@ -27,9 +27,11 @@ type Operation struct {
 	Protocol string `json:"protocol"`
 	// Name says what: "download" or "upload" of a file moved in one piece; "read", "write" (of parts), "open" (opened
 	// and closed without either), "list", "rename", "remove", "mkdir", "rmdir", "link", "symlink", "setstat", "copy", or
-	// the name of a protocol extension that changes something.
+	// the name of a protocol extension that may change something. What only looks ("stat", "readlink", "realpath",
+	// "statvfs", "home-directory", "limits", "users-groups-by-id") is told only when it was refused.
 	Name string `json:"operation"`
-	// Path is absolute where the wire says so; To is the second path of a rename, link, symlink or copy.
+	// Path is absolute where the wire says so; To is the second path of a rename, link, symlink or copy, the one that
+	// is made. Of a symlink Path is what it points to, as written.
 	Path string `json:"path"`
 	To   string `json:"to,omitempty"`
 	// Bytes that were moved.
