@@ -23,13 +23,17 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(&village{m: m}, map[string]func(){
-		"mei":      person("mei"),
-		"ken":      person("ken"),
-		"hana":     person("hana"),
-		"mallory":  person("mallory"),
-		"browser":  browser,
-		"phone":    phone,
-		"terminal": terminal,
+		"mei":       person("mei"),
+		"ken":       person("ken"),
+		"hana":      person("hana"),
+		"mallory":   person("mallory"),
+		"browser":   browser,
+		"phone":     phone,
+		"terminal":  terminal,
+		"neighbour": neighbour,
+		"call":      call,
+		"window":    window,
+		"free-port": freePort,
 	})
 }
 
