@@ -174,6 +174,7 @@ SetEnv "HOME=%s"
 LogLevel VERBOSE
 MaxStartups 200
 MaxSessions 100
+X11Forwarding yes
 Subsystem sftp internal-sftp
 `, dropIn, t.Address, t.HostKey, pid, home)
 	if err := os.WriteFile(t.SSHDConfig, []byte(sshd), 0o644); err != nil {
