@@ -19,7 +19,6 @@ type dialogue struct {
 	t       *testing.T
 	answers chan []byte
 	id      int
-	handles map[string]string
 }
 
 func newDialogue(t *testing.T, start string, limits []sekisho.FileLimit) *dialogue {

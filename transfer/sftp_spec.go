@@ -91,8 +91,6 @@ var (
 	sftpRead     = sftpSpecs[fxpRead]
 	sftpWrite    = sftpSpecs[fxpWrite]
 	sftpFstat    = sftpSpecs[fxpFstat]
-	sftpLstat    = sftpSpecs[fxpLstat]
-	sftpStat     = sftpSpecs[fxpStat]
 	sftpOpendir  = sftpSpecs[fxpOpendir]
 	sftpRealpath = sftpSpecs[fxpRealpath]
 	sftpExpand   = sftpExtensions[expandPath]
