@@ -53,7 +53,8 @@ type rsyncFile struct {
 	link string // what a symbolic link points to
 	size int64
 	mode uint32
-	sent bool // its content was
+	// outcome is that of its content, while it waits to be told.
+	outcome *rsyncOutcome
 }
 
 func (f *rsyncFile) is(kind uint32) bool { return f.mode&modeType == kind }
@@ -180,10 +181,11 @@ func (l *rsyncLists) file(s *rsyncStream, index int32) *rsyncFile {
 	if i == len(l.lists) || index < l.lists[i].first-1 || index < l.lists[i].first && l.lists[i].parent == nil {
 		s.lose("no entry of index %d", index)
 	}
-	if list := l.lists[i]; index >= list.first {
-		return list.files[index-list.first]
+	list := l.lists[i]
+	if index < list.first {
+		return list.parent
 	}
-	return l.lists[i].parent
+	return list.files[index-list.first]
 }
 
 // readEntry reads one entry (flist.c, recv_file_entry).

@@ -42,7 +42,7 @@ func attributes(t *testing.T, dir string) {
 	list = append([]byte{2, 0, 0, 0}, list...)
 	for name, values := range map[string]map[string]string{
 		"a":     {"user.short": "x", "user.long": strings.Repeat("long ", 100), "system.posix_acl_access": string(list)},
-		"b/d/e": {"user.short": "x", "user.long": strings.Repeat("Long ", 3000)},
+		"b/d/e": {"user.short": "x", "user.long": strings.Repeat("Long ", 500)},
 		"b-x":   {"user.short": "x"},
 		"b":     {"system.posix_acl_access": string(list), "system.posix_acl_default": string(list)},
 		"zz":    {"user.folder": "x", "system.posix_acl_default": string(list)},
@@ -311,7 +311,7 @@ func TestRsyncOtherWays(t *testing.T) {
 
 func TestRsyncPaths(t *testing.T) {
 	start := t.TempDir()
-	os.Chdir(start)
+	t.Chdir(start)
 	for i, name := range awkward {
 		layFile(t, filepath.Join(start, "dir", name), scpBytes(uint64(i), 2000+i))
 	}

@@ -7,7 +7,7 @@
 // refuse never reaches the target, while the user is answered as the target would. scp and rsync are only watched.
 //
 // The package is pure: bytes and the time go in, bytes and operations come out. It never keeps contents of files, and
-// holds at most maxHeld bytes of a conversation.
+// what it holds of a conversation is bounded, by constants in sftp.go, scp.go and rsync_list.go.
 package transfer
 
 import (
@@ -26,17 +26,19 @@ const (
 type Operation struct {
 	Protocol string `json:"protocol"`
 	// Name says what: "download" or "upload" of a file moved in one piece; "read", "write" (of parts), "open" (opened
-	// and closed without either), "list", "rename", "remove", "mkdir", "rmdir", "link", "symlink", "setstat", "copy", or
-	// the name of a protocol extension that may change something. What only looks ("stat", "readlink", "realpath",
-	// "statvfs", "home-directory", "limits", "users-groups-by-id") is told only when it was refused.
+	// and closed without either), "list", "rename", "remove", "mkdir", "rmdir", "link", "symlink", "mknod", "setstat",
+	// "copy", or the name of a protocol extension that may change something. What only looks ("stat", "readlink",
+	// "realpath", "statvfs", "home-directory", "limits", "users-groups-by-id") is told only when it was refused.
 	Name string `json:"operation"`
 	// Path is absolute where the wire says so; To is the second path of a rename, link, symlink or copy, the one that
-	// is made. Of a symlink Path is what it points to, as written.
+	// is made. Of a symlink Path is what it points to, as written. What scp and rsync put into a folder that exists, and
+	// onto a path that does not, looks the same: then Path is that of the command, and To where it is if that is a folder.
 	Path string `json:"path"`
 	To   string `json:"to,omitempty"`
 	// Bytes that were moved.
 	Bytes int64 `json:"bytes,omitempty"`
-	// Result is "ok", "refused" by limits, "unfinished" where the conversation ended first, or the target's error.
+	// Result is "ok", "refused" by limits, "unfinished" where the conversation ended first, "not followed" where scp or
+	// rsync stopped to make sense and is recorded as it is, or the target's error; rsync has a few more (see NewRsync).
 	Result string `json:"result"`
 	// Started is since the session's start, Took until the answer.
 	Started time.Duration `json:"-"`
