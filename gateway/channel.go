@@ -43,6 +43,7 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 	}
 	near, nearRequests, err := ch.Accept()
 	if err != nil {
+		go ssh.DiscardRequests(farRequests)
 		far.Close()
 		return err
 	}
@@ -50,6 +51,8 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 	r.voices.add(c)
 	defer r.voices.remove(c)
 	if err := c.keep(recording.ChannelOpen, []byte(ch.ChannelType())); err != nil {
+		go ssh.DiscardRequests(farRequests)
+		go ssh.DiscardRequests(nearRequests)
 		far.Close()
 		near.Close()
 		return err
@@ -84,7 +87,9 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 		report(err)
 	})
 	all.Go(func() {
-		report(c.userRequests(ctx, nearRequests))
+		err := c.userRequests(ctx, nearRequests)
+		all.Go(func() { ssh.DiscardRequests(nearRequests) }) // the whole connection waits for requests to be taken
+		report(err)
 		c.begin()
 		c.far.Close() // the user has closed the channel
 	})
@@ -93,7 +98,9 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 		c.ending.await()
 		c.hush()
 	})
-	report(c.targetRequests(farRequests))
+	said := c.targetRequests(farRequests)
+	all.Go(func() { ssh.DiscardRequests(farRequests) })
+	report(said)
 	c.ending.tell()
 	down.Wait()
 	report(c.record(recording.ChannelClose, nil))

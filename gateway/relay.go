@@ -56,15 +56,20 @@ func (s *session) meet(ctx context.Context) (near, far *sshEnd, err error) {
 	return near, l.end, nil
 }
 
-// tell refuses the first channel that the user opens with a sentence, and hangs up.
+// tell refuses the channels that the user opens with a sentence, and hangs up once one is refused.
 func (s *session) tell(near *sshEnd, sentence, next string) {
 	defer near.conn.Close()
+	told := make(chan struct{})
 	go ssh.DiscardRequests(near.requests)
-	select {
-	case ch, ok := <-near.channels:
-		if ok {
+	go func() {
+		hear := sync.OnceFunc(func() { close(told) })
+		for ch := range near.channels { // to the last: the connection does not end before all are taken
 			ch.Reject(ssh.ConnectionFailed, sentence+" "+next)
+			hear()
 		}
+	}()
+	select {
+	case <-told:
 	case <-time.After(closeTime):
 	}
 }
