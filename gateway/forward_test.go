@@ -27,7 +27,7 @@ type targetEnd struct {
 func (h *house) forwards(forward, listen string) *targetEnd {
 	h.decision.Limits.Forward = destinations(h.t, forward)
 	h.decision.Limits.Listen = destinations(h.t, listen)
-	end := &targetEnd{conn: make(chan ssh.Conn, 1),
+	end := &targetEnd{conn: make(chan ssh.Conn, 8),
 		dial:    func(ch ssh.NewChannel) { ch.Reject(ssh.ConnectionFailed, "nobody there") },
 		request: func(req *ssh.Request) { req.Reply(false, nil) },
 	}

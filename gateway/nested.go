@@ -62,7 +62,7 @@ func (f *forward) foundSSH() bool {
 // session of its own, where the limits say so and where that can be.
 func (f *forward) settle(ctx context.Context) (why string) {
 	f.server.channel.Close()
-	target, why := f.inner(ctx)
+	host, target, why := f.inner(ctx)
 	if why != "" {
 		f.opener.channel.Close()
 		close(f.taken)
@@ -74,32 +74,34 @@ func (f *forward) settle(ctx context.Context) (why string) {
 	client, _ := netip.ParseAddr(f.ClientAddress)
 	conn := newChannelConn(voice{f.opener.channel, f.server.total}, client, &f.server.sent)
 	f.taken <- conn
-	f.gateway.arrive(ctx, conn, arrival{way: sekisho.WayForward, parent: f.ID, client: client, target: target, names: []string{f.host}})
+	f.gateway.arrive(ctx, conn, arrival{way: sekisho.WayForward, parent: f.ID, client: client, target: target, names: []string{host, target}})
 	conn.Close()
 	return "SSH, ended at the gateway as a session of its own"
 }
 
 // inner finds the target that SSH inside a forward is for, or says why it is refused. Only what the user opened to a host
 // can be taken over, and only from its first byte.
-func (f *forward) inner(ctx context.Context) (target, why string) {
+func (f *forward) inner(ctx context.Context) (host, target, why string) {
 	const refused = "SSH inside a forward"
 	switch {
 	case f.decision.Limits.Nested != sekisho.NestedRecord:
-		return "", refused
+		return "", "", refused
 	case f.kind != directTCP:
-		return "", refused + " of a kind that cannot be recorded"
+		return "", "", refused + " of a kind that cannot be recorded"
 	case f.opener.sniff.clear():
-		return "", refused + ", answering what is not SSH"
+		return "", "", refused + ", answering what is not SSH"
 	}
-	target, err := f.gateway.cfg.Find(ctx, f.host)
-	switch {
-	case errors.Is(err, sekisho.ErrNotFound):
-		return "", refused + " to what is no target"
-	case err != nil:
+	host, err := readHost(f.host)
+	if err == nil {
+		target, err = f.gateway.cfg.Find(ctx, host)
+	}
+	if err == nil {
+		return host, target, ""
+	}
+	if !errors.Is(err, sekisho.ErrNotFound) {
 		f.gateway.cfg.Log.Error("find target of nested SSH", "session", f.ID, "error", err)
-		return "", refused + ", whose target cannot be looked up"
 	}
-	return target, ""
+	return "", "", refused + " to what is no target"
 }
 
 // voice is a channel on which the gateway speaks itself; what it says counts for the session.

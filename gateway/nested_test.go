@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -142,4 +144,145 @@ func TestNearlyNested(t *testing.T) {
 		}
 		conn.Close()
 	}
+}
+
+// listensFirst is a client's connection whose first words wait until the server has spoken.
+type listensFirst struct {
+	net.Conn
+	waiting []byte
+	heard   bool
+}
+
+func (c *listensFirst) Write(p []byte) (int, error) {
+	if c.heard {
+		return c.Conn.Write(p)
+	}
+	c.waiting = append(c.waiting, p...)
+	return len(p), nil
+}
+
+func (c *listensFirst) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.heard && n > 0 {
+		c.heard = true
+		c.Conn.Write(c.waiting)
+	}
+	return n, err
+}
+
+// The gateway ends SSH inside a forward, where the policy says so: it is a session of its own, recorded, and nothing of
+// it reaches what the forward led to, whoever speaks first.
+func TestNestedRecorded(t *testing.T) {
+	for name, serverFirst := range map[string]bool{"client first": false, "server first": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWays(t)
+			w.decision.Limits.Nested = sekisho.NestedRecord
+			w.find["10.0.0.2"] = "db1"
+			heard := make(chan string, 1)
+			w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) {
+				if serverFirst {
+					io.WriteString(ch, "SSH-2.0-target\r\n")
+				}
+				all, _ := io.ReadAll(ch)
+				heard <- string(all)
+			})
+			outer := w.mustClient()
+			conn, err := outer.Dial("tcp", "10.0.0.2:22")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if serverFirst {
+				conn = &listensFirst{Conn: conn}
+			}
+			shows := &terminal{}
+			inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, w.mei()))
+			if err != nil {
+				t.Fatal(err, shows)
+			}
+			if got := <-heard; got != "" {
+				t.Errorf("what the forward led to heard %q", got)
+			}
+			s, err := inner.NewSession()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := strings.Repeat("deep inside\n", 50_000)
+			s.Stdin = strings.NewReader(text)
+			if out, err := s.Output("cat"); string(out) != text {
+				t.Errorf("%d bytes of %d came back, %v", len(out), len(text), err)
+			}
+			inner.Close()
+			want(t, w.awaitEvent(sekisho.EventForwardClosed), "why", "SSH, ended at the gateway as a session of its own")
+			started := w.eventsOf(sekisho.EventSessionStarted)
+			if len(started) != 2 {
+				t.Fatalf("%d sessions", len(started))
+			}
+			w.house.mu.Lock()
+			parent := w.events[0].Session
+			w.house.mu.Unlock()
+			want(t, started[1], "way", "forward", "parent", parent, "door", "audit")
+			if all := w.eventsOf(sekisho.EventChannelRefused); len(all) > 0 {
+				t.Errorf("refused %v", all)
+			}
+			outer.Close()
+			waitFor(t, func() bool { return len(w.eventsOf(sekisho.EventSessionEnded)) == 2 })
+			var n int
+			if fmt.Sscan(w.eventsOf(sekisho.EventSessionEnded)[1]["bytes_in"], &n); n < len(text) {
+				t.Errorf("the outer session counted %d bytes from the user", n)
+			}
+		})
+	}
+}
+
+// mallory has no right to be where the SSH inside goes, or no certificate for it.
+func TestNestedIsDecided(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	w.find["10.0.0.2"] = "db1"
+	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
+	outer := w.mustClient()
+	conn, err := outer.Dial("tcp", "10.0.0.2:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := w.holder("mallory", []string{"gateway"})
+	w.signs = newKey(t)
+	shows := &terminal{}
+	if _, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, newKey(t), w.mei())); err == nil {
+		t.Error("let in with a key of nobody's")
+	}
+	w.decision = sekisho.Decision{Effect: sekisho.Deny, Reason: "No policy lets you."}
+	if conn, err = outer.Dial("tcp", "10.0.0.2:22"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, stranger)); err == nil || !strings.Contains(shows.String(), "No policy lets you.") {
+		t.Errorf("let in against the policies: %v, shown %q", err, shows)
+	}
+}
+
+// What is inside a session ends with it.
+func TestNestedEndsWithOuter(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	w.find["10.0.0.2"] = "db1"
+	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
+	outer := w.mustClient()
+	conn, err := outer.Dial("tcp", "10.0.0.2:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := inner.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start("hang"); err != nil {
+		t.Fatal(err)
+	}
+	w.gateway.End(func(s sekisho.Session) bool { return s.Parent == "" })
+	inner.Wait()
+	waitFor(t, func() bool { return len(w.eventsOf(sekisho.EventSessionEnded)) == 2 })
 }
