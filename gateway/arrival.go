@@ -120,7 +120,7 @@ func (t *traveller) hostNames() []string {
 		}
 	}
 	for _, n := range t.names {
-		if !slices.Contains(names, n) {
+		if n, err := readHost(n); err == nil && !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}

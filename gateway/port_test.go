@@ -34,12 +34,15 @@ func TestWaysIn(t *testing.T) {
 			if got := w.tape.said(recording.Exec); got != "echo hi" {
 				t.Errorf("%s: recorded %q", principal, got)
 			}
-			ev := w.one(sekisho.EventSessionStarted)
+			ev := w.only(sekisho.EventSessionStarted, in.around)
 			if ev.Actor != "mei@example.com" || ev.Login != "root" || ev.Target != "db1" || ev.ClientAddress != "127.0.0.1" ||
 				ev.Detail["way"] != string(in.way) || ev.Detail["door"] != "audit" {
 				t.Errorf("%s: noted %+v", principal, ev)
 			}
 			if in.way == sekisho.WayJump && (ev.Detail["parent"] == "" || ev.Detail["parent"] != w.one(sekisho.EventVisit).Session) {
+				t.Errorf("parent is %q", ev.Detail["parent"])
+			}
+			if in.way == sekisho.WayForward && ev.Detail["parent"] != w.noted(sekisho.EventSessionStarted)[0].Session {
 				t.Errorf("parent is %q", ev.Detail["parent"])
 			}
 		}

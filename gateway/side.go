@@ -14,8 +14,8 @@ import (
 func (f *forward) run(ctx context.Context) (why string) {
 	f.work.Go(func() { f.carry(&f.opener, &f.server) })
 	f.work.Go(func() { f.carry(&f.server, &f.opener) })
-	f.work.Go(func() { f.opener.closed(&f.server) })
-	f.work.Go(func() { f.server.closed(&f.opener) })
+	f.work.Go(func() { f.closed(&f.opener, &f.server) })
+	f.work.Go(func() { f.closed(&f.server, &f.opener) })
 	done := make(chan struct{})
 	f.work.Go(func() {
 		<-f.opener.drained
@@ -84,12 +84,15 @@ func (s *side) take() {
 	s.shut = true
 }
 
-// closed answers the requests that come on the channel, none of which means anything on a forward, until the side has
-// closed it; then it closes the other side, once everything was delivered there.
-func (s *side) closed(other *side) {
+// closed answers the requests that come on a side's channel, none of which means anything on a forward, until the side has
+// closed it; then it closes the other side, once everything was delivered there. Where SSH was found it is not for the
+// sides to say when the other one is closed.
+func (f *forward) closed(s, other *side) {
 	ssh.DiscardRequests(s.requests)
 	<-s.drained
-	other.channel.Close()
+	if !f.foundSSH() {
+		other.channel.Close()
+	}
 }
 
 // carry brings what src says to dst until it says no more.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -24,6 +25,9 @@ type ways struct {
 	prove  func(context.Context, gateway.Question) (*gateway.Challenge, error)
 	places []gateway.Place
 	asked  []gateway.Question
+	// between is called once somebody is in who goes on from there, dialled when they have.
+	between func()
+	dialled func(outer io.Closer)
 }
 
 // person is the sign-in behind a certificate in these tests: its Key ID is who holds it.
@@ -190,42 +194,68 @@ func (w *ways) noted(kind string) (all []*sekisho.Event) {
 
 func (w *ways) one(kind string) *sekisho.Event {
 	w.t.Helper()
-	all := w.noted(kind)
-	if len(all) != 1 {
-		w.t.Fatalf("%d events %s", len(all), kind)
-	}
-	return all[0]
+	return w.only(kind, 0)
 }
 
-// wayIn is one of the three ways, with a user name that leads to root at db1 by it.
+// only gives the event of a kind that is the only one, but for those around it.
+func (w *ways) only(kind string, around int) *sekisho.Event {
+	w.t.Helper()
+	all := w.noted(kind)
+	if len(all) != around+1 {
+		w.t.Fatalf("%d events %s", len(all), kind)
+	}
+	return all[around]
+}
+
+// wayIn is one of the ways, with a user name that leads to root at db1 by it.
 type wayIn struct {
-	name string
-	way  sekisho.Way
-	user string
-	come func(*ways, *ssh.ClientConfig) (*ssh.Client, error)
+	name   string
+	way    sekisho.Way
+	user   string
+	around int // sessions that it goes through
+	come   func(*ways, *ssh.ClientConfig) (*ssh.Client, error)
 }
 
 var waysIn = []wayIn{
-	{"port", sekisho.WayPort, "root%db1", (*ways).atPort},
-	{"transparent", sekisho.WayTransparent, "root", (*ways).onTheWay},
-	{"jump", sekisho.WayJump, "root", func(w *ways, inner *ssh.ClientConfig) (*ssh.Client, error) {
-		good := w.signs
-		w.signs = w.userCA
-		outer := w.client("mei", &terminal{}, w.mei())
-		w.signs = good
-		recall := w.recall
-		w.recall = person
-		visit, err := w.atPort(outer)
-		w.recall = recall
-		if err != nil {
-			return nil, err
-		}
-		conn, err := visit.Dial("tcp", "db1:22")
-		if err != nil {
-			return nil, err
-		}
-		return w.shake(conn, "db1:22", inner)
+	{"port", sekisho.WayPort, "root%db1", 0, (*ways).atPort},
+	{"transparent", sekisho.WayTransparent, "root", 0, (*ways).onTheWay},
+	{"jump", sekisho.WayJump, "root", 0, func(w *ways, inner *ssh.ClientConfig) (*ssh.Client, error) {
+		return w.inside("mei", inner)
 	}},
+	{"forward", sekisho.WayForward, "root", 1, func(w *ways, inner *ssh.ClientConfig) (*ssh.Client, error) {
+		decision := w.decision
+		w.decision.Effect, w.decision.Limits.Fresh, w.decision.Limits.Nested = sekisho.Allow, 0, sekisho.NestedRecord
+		end := w.forwards("*:*", "")
+		end.conn = make(chan ssh.Conn, 10)
+		end.dial = accept(func(ch ssh.Channel) {
+			io.WriteString(ch, "SSH-2.0-OpenSSH_of_db1\r\n") // nobody is to hear it
+			io.Copy(io.Discard, ch)
+		})
+		w.between = func() { w.decision = decision }
+		return w.inside("root%db1", inner)
+	}},
+}
+
+// inside comes to the SSH port as mei, to whom nothing is wrong, and goes on from there to db1.
+func (w *ways) inside(user string, inner *ssh.ClientConfig) (*ssh.Client, error) {
+	signs, recall := w.signs, w.recall
+	w.signs, w.recall = w.userCA, person
+	outer, err := w.atPort(w.client(user, &terminal{}, w.mei()))
+	w.signs, w.recall = signs, recall
+	if w.between != nil {
+		w.between()
+	}
+	if err != nil {
+		return nil, err
+	}
+	conn, err := outer.Dial("tcp", "db1:22")
+	if err != nil {
+		return nil, err
+	}
+	if w.dialled != nil {
+		w.dialled(outer)
+	}
+	return w.shake(conn, "db1:22", inner)
 }
 
 func onEveryWay(t *testing.T, test func(*testing.T, wayIn)) {
