@@ -25,6 +25,11 @@ func grove(t *testing.T, dir string) {
 	os.Link(filepath.Join(dir, "b", "c"), filepath.Join(dir, "b", "hard"))
 	os.Link(filepath.Join(dir, "b", "c"), filepath.Join(dir, "sub", "harder"))
 	attributes(t, dir)
+	for name, kind := range map[string]uint32{"zero": syscall.S_IFCHR, "ram": syscall.S_IFBLK, "b/null": syscall.S_IFCHR} {
+		if err := syscall.Mknod(filepath.Join(dir, name), kind|0o600, 1<<8|len(name)); err != nil {
+			t.Log(err) // for root only
+		}
+	}
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
