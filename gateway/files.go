@@ -24,7 +24,7 @@ type watching struct {
 // to the limits, by whatever request it is started.
 func (c *channel) watchProgram(kind, name string) {
 	out := &outflow{channel: c}
-	outlet := transfer.Outlet{Target: out.target, User: out.user, Tell: out.tell, Clock: c.elapsed}
+	outlet := transfer.Outlet{Target: out.target, User: out.user, Tell: out.tell, Begin: out.begin, Clock: c.elapsed}
 	command, ok := transfer.Command{Protocol: transfer.SFTP}, kind == "subsystem" && name == "sftp"
 	if kind == "exec" {
 		command, ok = transfer.ParseCommand(name)
@@ -123,16 +123,25 @@ func (o *outflow) tell(op transfer.Operation) error {
 	if o.tape == nil {
 		return o.journal.now(ev)
 	}
+	if err := o.begin(op); err != nil {
+		return err
+	}
+	return o.journal.soon(ev)
+}
+
+// begin keeps an operation on the tape, so that what a person sees of a file is in the recording even if the gateway dies
+// before the file is closed.
+func (o *outflow) begin(op transfer.Operation) error {
+	if o.tape == nil {
+		return nil
+	}
 	data, err := json.Marshal(op)
 	if err != nil {
 		return &recordingError{err}
 	}
 	n, err := o.tape.append(recording.Entry{Kind: recording.File, Channel: o.number, Data: data})
-	if err != nil {
-		return err
-	}
 	o.told.Store(n)
-	return o.journal.soon(ev)
+	return err
 }
 
 func fileDetail(op transfer.Operation) map[string]string {

@@ -159,8 +159,12 @@ func (w *SFTPWatcher) settle(a *sftpAnswer) (ours bool, err error) {
 	if w.spare = append(w.spare, r); err != nil || !tells {
 		return false, err
 	}
+	say := w.out.Tell
+	if op.Result == Opened {
+		say = w.out.Begin
+	}
 	w.mu.Unlock()
-	err = w.out.Tell(op)
+	err = say(op)
 	w.mu.Lock()
 	return false, err
 }
@@ -192,7 +196,7 @@ func (w *SFTPWatcher) conclude(r *sftpRequest, a *sftpAnswer) (op Operation, tel
 		r.file.bytes += int64(r.length)
 	case r.spec.by == byHandle:
 		if w.opening--; a.kind == fxpHandle {
-			return op, false, w.open(r, a.handle)
+			return r.operation(Opened), w.out.Begin != nil, w.open(r, a.handle)
 		}
 		op, tells = r.operation(said), true
 	case r.spec == sftpClose:

@@ -22,6 +22,9 @@ const (
 	Rsync = "rsync"
 )
 
+// Opened is the result of an Operation that has only begun.
+const Opened = "opened"
+
 // Operation is one thing that was done, or refused, to a file.
 type Operation struct {
 	Protocol string `json:"protocol"`
@@ -37,7 +40,7 @@ type Operation struct {
 	To   string `json:"to,omitempty"`
 	// Bytes that were moved.
 	Bytes int64 `json:"bytes,omitempty"`
-	// Result is "ok", "refused" by limits, "unfinished" where the conversation ended first, "not followed" where scp or
+	// Result is "ok", Opened, "refused" by limits, "unfinished" where the conversation ended first, "not followed" where scp or
 	// rsync stopped to make sense and is recorded as it is, or the target's error; rsync has a few more (see NewRsync).
 	Result string `json:"result"`
 	// Started is since the session's start, Took until the answer.
@@ -55,6 +58,9 @@ type Outlet struct {
 	User func(p []byte, told bool) error
 	// Tell takes an operation; the answer that completes it is delivered after Tell has returned.
 	Tell func(Operation) error
+	// Begin takes what was opened by SFTP, with the result Opened, before anything can be done with it; may be nil. What
+	// comes of it is told when it is closed.
+	Begin func(Operation) error
 	// Clock is the time since the session's start.
 	Clock func() time.Duration
 }
