@@ -61,7 +61,8 @@ type NestedMode string
 const (
 	// NestedRefuse closes the forward.
 	NestedRefuse NestedMode = ""
-	// NestedRecord ends the inner SSH at the gateway, as a session of its own with a decision of its own.
+	// NestedRecord ends the inner SSH at the gateway, as a session of its own with a decision of its own. It is recorded,
+	// whatever that decision says of audit.
 	NestedRecord NestedMode = "record"
 )
 

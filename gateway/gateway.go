@@ -217,11 +217,15 @@ func (g *Gateway) leave(s *session) {
 	g.work.Done()
 }
 
-// decided makes what was decided of a session part of what others see of it.
+// decided makes what was decided of a session part of what others see of it. SSH inside a forward is let through because
+// it is recorded: that holds whatever is decided of the inner session.
 func (g *Gateway) decided(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.Audit, s.judged = s.decision.Limits.Audit, true
+	if s.Way == sekisho.WayForward {
+		s.Audit = sekisho.AuditStrict
+	}
 }
 
 // Live is a session that was decided, with the limits that it was given.

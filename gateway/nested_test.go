@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
 )
 
 // mallory takes SSH through a forward, in every direction and kind, and whoever speaks first: nothing of its
@@ -257,6 +258,33 @@ func TestNestedIsDecided(t *testing.T) {
 	}
 	if _, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, stranger)); err == nil || !strings.Contains(shows.String(), "No policy lets you.") {
 		t.Errorf("let in against the policies: %v, shown %q", err, shows)
+	}
+}
+
+// It is let through because it is recorded, so it is recorded though the inner session's decision asks for no audit.
+func TestNestedIsRecordedInAnyCase(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	w.find["10.0.0.2"] = "db1"
+	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
+	conn, err := w.mustClient().Dial("tcp", "10.0.0.2:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.decision.Limits.Audit = sekisho.AuditNone
+	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := inner.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Output("echo deep inside"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.tape.said(recording.Output); got != "deep inside\n" {
+		t.Errorf("recorded %q", got)
 	}
 }
 
