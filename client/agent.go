@@ -112,14 +112,15 @@ func (o *oneKey) Unlock([]byte) error            { return errReadOnly }
 func (o *oneKey) Signers() ([]ssh.Signer, error) { return nil, errReadOnly }
 func (o *oneKey) forget()                        { o.mu.Lock(); clear(o.key); o.key = nil; o.mu.Unlock() }
 
-// socketPath is where ssh looks for the agent of login@host:port; ssh_config says the same with %r@%h_%p. The
-// limit is that of sockaddr_un less its final NUL.
-func (h Home) socketPath(login, host, port string) (string, error) {
+// socketPath is where ssh looks for the agent of login@host; ssh_config says the same with %r@%h. The port is not in
+// it, because it means nothing to a target and older OpenSSH (7.5 was tried) knows no %p there. The limit is that of
+// sockaddr_un less its final NUL.
+func (h Home) socketPath(login, host string) (string, error) {
 	limit := 103
 	if runtime.GOOS == "linux" {
 		limit = 107
 	}
-	path := filepath.Join(h.run(), login+"@"+host+"_"+port+".sock")
+	path := filepath.Join(h.run(), login+"@"+host+".sock")
 	if len(path) > limit {
 		return "", &sekisho.Refusal{
 			Sentence: fmt.Sprintf("The agent's socket %s would have a path of %d bytes, and %d are the most.", path, len(path), limit),

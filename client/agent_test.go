@@ -38,7 +38,7 @@ func connected(t *testing.T, p *person, c *client.Client) (socket string) {
 	if _, err := io.ReadFull(stdout, make([]byte, 4)); err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(p.home, "run", "ken@web1_22.sock")
+	return filepath.Join(p.home, "run", "ken@web1.sock")
 }
 
 // Mallory gets at the socket and tries to have something else signed, or to change the agent.

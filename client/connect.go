@@ -36,7 +36,7 @@ func (c *Client) Connect(ctx context.Context, o ConnectOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	socket, err := c.home.socketPath(o.Login, o.Host, o.Port)
+	socket, err := c.home.socketPath(o.Login, o.Host)
 	if err != nil {
 		return err
 	}

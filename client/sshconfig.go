@@ -87,7 +87,7 @@ func (h Home) SSHConfig(s SSHConfig) (string, error) {
 	}
 	// The quotes keep what somebody else has put into a host name, such as a repository's URL, from the shell.
 	fmt.Fprintf(&b, "  ProxyCommand %s connect --login '%%r' '%%h' '%%p'\n", h.command(s.Program))
-	fmt.Fprintf(&b, "  IdentityAgent %s\n", configWord(percent(h.Shown("run"))+"/%r@%h_%p.sock"))
+	fmt.Fprintf(&b, "  IdentityAgent %s\n", configWord(percent(h.Shown("run"))+"/%r@%h.sock"))
 	b.WriteString(h.trust("publickey"))
 	return b.String(), nil
 }

@@ -22,7 +22,7 @@ func TestSSHConfigAtHome(t *testing.T) {
 	}
 	want := `Host web1 *.test.internal
   ProxyCommand sekisho connect --login '%r' '%h' '%p'
-  IdentityAgent ~/.sekisho/run/%r@%h_%p.sock
+  IdentityAgent ~/.sekisho/run/%r@%h.sock
   UserKnownHostsFile ~/.sekisho/known_hosts
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
@@ -94,7 +94,7 @@ func TestSSHConfigQuotes(t *testing.T) {
 	twice := strings.ReplaceAll(dir, "%", "%%") // -G expands the tokens of all but the command
 	for _, want := range []string{
 		"proxycommand '/opt/my tools/sekisho' --home '" + twice + "' connect --login '%r' '%h' '%p'",
-		"identityagent " + dir + "/run/ken@web1_22.sock",
+		"identityagent " + dir + "/run/ken@web1.sock",
 		"userknownhostsfile " + dir + "/known_hosts",
 	} {
 		if !strings.Contains(string(out), want+"\n") {
