@@ -79,10 +79,10 @@ type relay struct {
 	*session
 	near, far *sshEnd
 
-	channels sync.WaitGroup // of everything that a channel runs in
-	open     atomic.Int32   // session channels
-	forwards atomic.Int32   // channels that are forwards, from either side
-	last     atomic.Uint32  // number of the last channel opened
+	channels crew          // everything that a channel runs in
+	open     atomic.Int32  // session channels
+	forwards atomic.Int32  // channels that are forwards, from either side
+	last     atomic.Uint32 // number of the last channel opened
 	voices   voices
 
 	listening   listening
