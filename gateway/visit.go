@@ -235,10 +235,10 @@ func (v *visit) list(ch ssh.NewChannel) {
 	}
 }
 
-// wantsJSON: `ssh GATEWAY --json`.
+// wantsJSON: `ssh GATEWAY json`; programs that are used to say --json may.
 func wantsJSON(req *ssh.Request) bool {
 	var command struct{ Line string }
-	return req.Type == "exec" && ssh.Unmarshal(req.Payload, &command) == nil && command.Line == "--json"
+	return req.Type == "exec" && ssh.Unmarshal(req.Payload, &command) == nil && strings.TrimPrefix(command.Line, "--") == "json"
 }
 
 // show writes the list and gives the exit status.

@@ -84,7 +84,7 @@ func TestVisitListsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Output("--json")
+	out, err := s.Output("json")
 	if err != nil {
 		t.Fatal(err)
 	}
