@@ -15,12 +15,15 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// sshEnd is one end of an SSH connection with what it brings.
+// sshEnd is one end of an SSH connection with what it brings. Whoever takes the channels says so when they have ended.
 type sshEnd struct {
 	conn     ssh.Conn
 	channels <-chan ssh.NewChannel
 	requests <-chan *ssh.Request
 }
+
+// over says that the channels have ended.
+func (e *sshEnd) over() { go discard(e.conn) }
 
 // handshake ends the user's SSH: the host certificate is for the name the user asked for, the user's
 // certificate must be the one that was made for this pass.
@@ -138,9 +141,18 @@ func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, *ssh.
 	}
 	config.ServerVersion = serverVersion
 	config.Ciphers = ciphersFor(version)
+	var unproved ssh.ServerPreAuthConn
+	callback := config.PreAuthConnCallback
+	config.PreAuthConnCallback = func(c ssh.ServerPreAuthConn) {
+		unproved = c
+		if callback != nil {
+			callback(c)
+		}
+	}
 	server, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
+		go discard(unproved)
 		return nil, nil, fmt.Errorf("user's SSH: %w", err)
 	}
-	return &sshEnd{server, channels, requests}, server.Permissions, near.SetDeadline(time.Time{})
+	return &sshEnd{server.Conn, channels, requests}, server.Permissions, near.SetDeadline(time.Time{})
 }

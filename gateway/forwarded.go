@@ -65,6 +65,7 @@ func (r *relay) acceptFar(ctx context.Context) {
 			r.refuseChannel(ch, unknownChannel(kind))
 		}
 	}
+	r.far.over()
 }
 
 // judgeForwarded judges a connection that came to where the target listens, or says that it does.

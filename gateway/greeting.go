@@ -29,7 +29,7 @@ func greet(conn net.Conn) (net.Conn, string, error) {
 			if !strings.HasPrefix(version, "SSH-2.0-") {
 				return nil, "", fmt.Errorf("read version: %q is not SSH 2", printable(version))
 			}
-			return &greeted{Conn: conn, owed: []byte(serverVersion + "\r\n"), read: read}, version, nil
+			return &greeted{Conn: &unserved{Conn: conn}, owed: []byte(serverVersion + "\r\n"), read: read}, version, nil
 		}
 		if err != nil {
 			return nil, "", fmt.Errorf("read version: %w", err)

@@ -284,6 +284,11 @@ func (w *wire) enter(user string, key ssh.Signer) error {
 			return err
 		}
 	}
+	return w.prove(user, key)
+}
+
+// prove authenticates with a key.
+func (w *wire) prove(user string, key ssh.Signer) error {
 	if err := w.say(w.publicKey(user, key.PublicKey(), key)); err != nil {
 		return err
 	}

@@ -51,6 +51,110 @@ func listens(ch ssh.Channel, reqs <-chan *ssh.Request) {
 	ch.Close()
 }
 
+// Endless packets of every kind that is cheap to say: the connection is served on or ends, as SSH has it; the log gets what
+// it is to hold and no more, memory is not filled, others are served, and the session can be ended.
+func TestFloods(t *testing.T) {
+	const many = 10_000
+	size := struct{ C, R, W, H uint32 }{80, 24, 0, 0}
+	for _, c := range []struct {
+		name  string
+		flood func(ch uint32) []byte
+		ends  bool // the connection does not survive it
+		noted int  // refusals and requests in the log
+	}{
+		{"ignore", func(uint32) []byte { return message(sayIgnore, struct{ D []byte }{make([]byte, 1000)}) }, false, 0},
+		{"debug", func(uint32) []byte {
+			return message(sayDebug, struct {
+				Show       bool
+				Text, Lang string
+			}{true, "x", ""})
+		}, false, 0},
+		{"ping", func(uint32) []byte { return message(sayPing, struct{ D []byte }{[]byte("x")}) }, false, 0},
+		{"unimplemented", func(uint32) []byte { return message(sayUnimplemented, struct{ N uint32 }{7}) }, true, 0},
+		{"unknown message", func(uint32) []byte { return []byte{250, 0, 0, 0, 0} }, true, 0},
+		{"empty packet", func(uint32) []byte { return nil }, true, 0},
+		{"service again", func(uint32) []byte { return message(sayService, struct{ Name string }{"ssh-userauth"}) }, true, 0},
+		{"bare new keys", func(uint32) []byte { return []byte{sayNewKeys} }, true, 0},
+		{"bare key exchange", func(uint32) []byte { return message(sayECDH, struct{ Q []byte }{make([]byte, 32)}) }, true, 0},
+		{"answers to nothing", func(uint32) []byte { return []byte{hearSuccess} }, false, 0},
+		{"answers on a channel", func(ch uint32) []byte { return message(hearAskSuccess, struct{ Ch uint32 }{ch}) }, false, 0},
+		{"channel opened again", func(ch uint32) []byte {
+			return message(hearOpened, struct{ Ch, Own, Window, Packet uint32 }{ch, 0, 1, 1 << 15})
+		}, true, 0},
+		{"window without end", func(ch uint32) []byte { return message(sayWindow, struct{ Ch, N uint32 }{ch, 1 << 31}) }, true, 0},
+		{"data nowhere", func(uint32) []byte { return data(99, "x") }, true, 0},
+		{"data of no type", func(ch uint32) []byte {
+			return message(sayExtended, struct {
+				Ch, Kind uint32
+				D        []byte
+			}{ch, 7, make([]byte, 1000)})
+		}, false, 0},
+		{"errors of the user's", func(ch uint32) []byte {
+			return message(sayExtended, struct {
+				Ch, Kind uint32
+				D        []byte
+			}{ch, 1, make([]byte, 1000)})
+		}, true, 0}, // beyond the window
+		{"end of input", func(ch uint32) []byte { return message(sayEOF, struct{ Ch uint32 }{ch}) }, false, 0},
+		{"keep-alives", func(uint32) []byte { return global("keepalive@openssh.com", true) }, false, 0},
+		{"unknown questions", func(uint32) []byte { return global("evil@example.com", true) }, false, 100},
+		{"questions without answer", func(uint32) []byte { return global("evil@example.com", false) }, false, 100},
+		{"unknown requests", func(ch uint32) []byte { return ask(ch, "evil@example.com", true, nil) }, false, 100},
+		{"forbidden variables", func(ch uint32) []byte { return ask(ch, "env", false, struct{ N, V string }{"LD_PRELOAD", "x"}) }, false, 100},
+		{"variables", func(ch uint32) []byte { return ask(ch, "env", false, struct{ N, V string }{"LC_X", "x"}) }, false, 1000},
+		{"window changes", func(ch uint32) []byte { return ask(ch, "window-change", false, size) }, false, 0},
+		{"malformed window changes", func(ch uint32) []byte { return ask(ch, "window-change", false, nil) }, false, 100},
+		{"signals", func(ch uint32) []byte { return ask(ch, "signal", false, struct{ N string }{"USR1"}) }, false, 1000},
+		{"programs", func(ch uint32) []byte { return run(ch, "hang") }, false, 100},
+		{"forwards", func(uint32) []byte { return open("direct-tcpip", 7, 1<<20, 1<<15, tcpOpen("db9", 22)) }, false, 100},
+		{"channels", func(uint32) []byte { return open("evil@example.com", 7, 1<<20, 1<<15, nil) }, false, 100},
+		{"channels of no size", func(uint32) []byte { return open("session", 7, 0, 0, nil) }, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			h.program = listens
+			m := h.mallory()
+			if err := m.say(open("session", 1, 1<<20, 32<<10, nil)); err != nil {
+				t.Fatal(err)
+			}
+			ch := m.opened()
+			if err := m.say(run(ch, "listen")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.await(hearAskSuccess); err != nil {
+				t.Fatal(err)
+			}
+			h.program = program
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				m.await(200) // which never comes
+			}()
+			before := heap()
+			if err := m.sayOften(many, c.flood(ch)); (err != nil) && !c.ends {
+				t.Fatal(err)
+			}
+			if c.ends {
+				<-over
+			}
+			noted := func() int {
+				return len(h.eventsOf(sekisho.EventChannelRefused)) + len(h.eventsOf(sekisho.EventRequest))
+			}
+			waitFor(t, func() bool { return noted() >= c.noted })
+			h.serves()
+			if grown := heap() - before; grown > 16<<20 {
+				t.Errorf("holds %d kB more", grown>>10)
+			}
+			h.ends()
+			if n := noted(); n != c.noted {
+				t.Errorf("%d noted, want %d", n, c.noted)
+			}
+			m.conn.Close()
+			<-over
+		})
+	}
+}
+
 func (w *wire) sayOften(n int, payload []byte) error {
 	batch := make([][]byte, 100)
 	for i := range batch {
@@ -263,5 +367,43 @@ func TestSlowReader(t *testing.T) {
 	h.ends()
 	if n := len(h.tape.said(recording.Output)); n > 32<<20 {
 		t.Errorf("%d bytes were taken from the target", n)
+	}
+}
+
+// A client that breaks the protocol and has sent more than anybody will read leaves nothing behind: not before it is
+// served, not before it has proved anything, and not inside. That nothing is left the end of all tests sees.
+func TestSentAhead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		steps func(*wire, ssh.Signer)
+		ahead []byte
+	}{
+		{"before the first answer", nil, message(sayService, struct{ N string }{"x"})},
+		{"short packets before it", nil, []byte{sayUnimplemented}},
+		{"a new key exchange before it", func(m *wire, _ ssh.Signer) { m.exchange() }, message(sayService, struct{ N string }{"x"})},
+		{"before any proof", func(m *wire, _ ssh.Signer) { m.service() }, message(sayService, struct{ N string }{"x"})},
+		{"too many offers", func(m *wire, key ssh.Signer) {
+			m.service()
+			m.sayOften(100, m.publicKey("root", newKey(m.t).PublicKey(), nil))
+		}, message(sayAuth, struct{ User, Service, Method string }{"root", "ssh-connection", "none"})},
+		{"inside", func(m *wire, key ssh.Signer) { m.service(); m.prove("root", key) }, data(99, "x")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			key, _ := h.user()
+			conn, _, err := h.stream("ok")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := newWire(t, conn)
+			if err := errors.Join(m.greet(), m.exchange()); err != nil {
+				t.Fatal(err)
+			}
+			if c.steps != nil {
+				c.steps(m, key) // may be refused
+			}
+			m.sayOften(200, c.ahead)
+			waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live)+deciding == 0 })
+		})
 	}
 }

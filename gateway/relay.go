@@ -67,6 +67,7 @@ func (s *session) tell(near *sshEnd, sentence, next string) {
 			ch.Reject(ssh.ConnectionFailed, sentence+" "+next)
 			hear()
 		}
+		near.over()
 	}()
 	select {
 	case <-told:
@@ -108,6 +109,7 @@ func (r *relay) run(ctx context.Context) error {
 		r.near.conn.Close()
 	})
 	r.acceptAll(ctx)
+	r.near.over()
 	r.far.conn.Close()
 	r.channels.Wait()
 	loops.Wait()

@@ -85,6 +85,7 @@ func (v *visit) run(end *sshEnd) {
 	for ch := range end.channels {
 		v.accept(ch)
 	}
+	end.over()
 	v.cancel() // what came through it goes with it
 	v.channels.Wait()
 }
