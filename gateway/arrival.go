@@ -85,6 +85,7 @@ func (t *traveller) travel(ctx context.Context) (err error) {
 	default:
 		to.secured <- end
 		t.walks.Wait()
+		end.drop() // where the walk ended before it was taken
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 	if err != nil {
 		var refused *ssh.OpenChannelError
 		if errors.As(err, &refused) {
-			return ch.Reject(refused.Reason, refused.Message)
+			return ch.Reject(refused.Reason, printable(refused.Message))
 		}
 		return errors.Join(err, ch.Reject(ssh.ConnectionFailed, "the target is gone"))
 	}

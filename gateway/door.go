@@ -25,6 +25,18 @@ type sshEnd struct {
 // over says that the channels have ended.
 func (e *sshEnd) over() { go discard(e.conn) }
 
+// drop closes a connection and takes its channels, if nobody else has.
+func (e *sshEnd) drop() {
+	e.conn.Close()
+	go ssh.DiscardRequests(e.requests)
+	go func() {
+		for ch := range e.channels {
+			ch.Reject(ssh.ConnectionFailed, "the connection has ended")
+		}
+		e.over()
+	}()
+}
+
 // handshake ends the user's SSH: the host certificate is for the name the user asked for, the user's
 // certificate must be the one that was made for this pass.
 func (s *session) handshake(ctx context.Context, near net.Conn) (*sshEnd, error) {
