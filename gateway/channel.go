@@ -148,6 +148,9 @@ func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) err
 			if w := c.watch.Load(); w != nil && kind == recording.Output {
 				return c.deliverWatched(w, src, small[:n])
 			}
+			if oerr := c.overhear(kind, small[:n]); oerr != nil {
+				return oerr
+			}
 			if terr := c.record(kind, small[:n]); terr != nil {
 				return terr
 			}
@@ -192,6 +195,9 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 		} else {
 			c.bytesOut.Add(int64(n))
 			next.data = (*next.large)[:n]
+			if oerr := c.overhear(kind, next.data); oerr != nil {
+				return oerr
+			}
 			entry := recording.Entry{Kind: kind, Channel: c.number, Data: next.data}
 			var terr error
 			if next.entry, terr = c.tape.append(entry); terr != nil {

@@ -53,6 +53,16 @@ func (c *channel) deliverWatched(w *watching, src io.Reader, first []byte) error
 	return c.watched(err)
 }
 
+// overhear lets the watcher see what is delivered of the program's standard error, where that tells it how files fared.
+func (c *channel) overhear(kind recording.Kind, p []byte) error {
+	if w := c.watch.Load(); w != nil && kind == recording.Stderr {
+		if errors, ok := w.Watcher.(transfer.ErrorWatcher); ok {
+			return errors.FromTargetError(p)
+		}
+	}
+	return nil
+}
+
 // endWatch has the watcher tell what was under way, and waits until all output has been delivered.
 func (c *channel) endWatch() error {
 	w := c.watch.Load()
