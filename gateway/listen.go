@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -56,7 +58,7 @@ func (r *relay) listen(ctx context.Context, req *ssh.Request) {
 		r.refuseListen(req, where, why)
 		return
 	}
-	ok, reply, err := r.far.conn.SendRequest(req.Type, true, req.Payload)
+	ok, reply, err := r.askTarget(req)
 	if err != nil {
 		return // the target is gone
 	}
@@ -74,6 +76,18 @@ func (r *relay) listen(ctx context.Context, req *ssh.Request) {
 	}
 	l.places = append(l.places, where)
 	req.Reply(true, reply)
+}
+
+// answerTime is how long a target may take to answer a global request. Everything that the user asks of the connection
+// after it waits for the answer.
+const answerTime = 30 * time.Second
+
+var errSilent = errors.New("the target does not answer")
+
+// askTarget passes a global request on; the session of a target that does not answer ends.
+func (r *relay) askTarget(req *ssh.Request) (ok bool, reply []byte, err error) {
+	defer time.AfterFunc(answerTime, func() { r.end(errSilent) }).Stop()
+	return r.far.conn.SendRequest(req.Type, true, req.Payload)
 }
 
 // allocated reads the port that the target chose.
@@ -96,7 +110,7 @@ func (r *relay) unlisten(ctx context.Context, req *ssh.Request) {
 		r.refuseListen(req, where, "the target does not listen there for this session")
 		return
 	}
-	ok, _, err := r.far.conn.SendRequest(req.Type, true, req.Payload)
+	ok, _, err := r.askTarget(req)
 	if err != nil {
 		return // the target is gone
 	}
