@@ -26,6 +26,7 @@ type channel struct {
 	silent    bool                              // nothing more can be told
 	early     []*sekisho.Event                  // of requests before there is a program, to be noted with it
 	watch     atomic.Pointer[watching]          // where the program moves files
+	breach    sync.Once                         // it turned out not to
 	started   chan struct{}                     // closed once the target runs a program, or never will
 	start     sync.Once
 	ending    *ending

@@ -72,15 +72,17 @@ func (c *channel) endWatch() error {
 	return errors.Join(c.watched(w.Close()), w.out.drain())
 }
 
-// watched ends a channel that turns out not to be what it was started as.
-func (c *channel) watched(err error) error {
+// watched ends a channel that turns out not to be what it was started as. Both directions end by that; it is told once.
+func (c *channel) watched(err error) (noted error) {
 	if !errors.Is(err, transfer.ErrProtocol) {
 		return quiet(err)
 	}
-	defer c.far.Close()
-	defer c.near.Close()
-	noted := c.noteRefused(c.context, map[string]string{"channel": fmt.Sprint(c.number), "type": "files", "why": printable(err.Error())})
-	c.say("this channel was started to move files, and something else came over it, so it ends.")
+	c.breach.Do(func() {
+		defer c.far.Close()
+		defer c.near.Close()
+		noted = c.noteRefused(c.context, map[string]string{"channel": fmt.Sprint(c.number), "type": "files", "why": printable(err.Error())})
+		c.say("this channel was started to move files, and something else came over it, so it ends.")
+	})
 	return noted
 }
 

@@ -1,0 +1,116 @@
+package gateway_test
+
+import (
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
+)
+
+// sftp starts the subsystem over a new channel of the client.
+func startSFTP(t *testing.T, c *ssh.Client) ssh.Channel {
+	t.Helper()
+	ch, reqs, err := c.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ssh.DiscardRequests(reqs)
+	// What ends the channel may come before the answer.
+	if ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"})); !ok && err == nil {
+		t.Fatal("there is no sftp")
+	}
+	return ch
+}
+
+// A shell that calls itself sftp, whoever brings it along, is none: nothing that it says reaches the user, nothing that is
+// said to it reaches the target, the channel ends with a sentence and an event, and the session goes on.
+func TestShellInSFTP(t *testing.T) {
+	hello := "\x00\x00\x00\x05\x01\x00\x00\x00\x03"   // INIT, version 3
+	welcome := "\x00\x00\x00\x05\x02\x00\x00\x00\x03" // VERSION 3
+	noise := make([]byte, 100_000)
+	r := rand.NewChaCha8([32]byte{1})
+	r.Read(noise)
+	for _, c := range []struct {
+		name          string
+		user, target  string // what each says
+		toUser, toFar string // what of it arrives
+	}{
+		{"a prompt", "", "Last login: today\r\nroot@db1:~# ", "", ""},
+		{"a prompt after a greeting", hello, welcome + "root@db1:~# ", welcome, hello},
+		{"a command", "id; uname -a\n", "", "", ""},
+		{"a command after a greeting", hello + "cat /etc/shadow\n", welcome, welcome, hello},
+		{"noise from the target", hello, welcome + string(noise), welcome, hello},
+		{"noise from the user", hello + string(noise), welcome, welcome, hello},
+		{"a packet of 4 GB", hello + "\xff\xff\xff\xff\x03", welcome, welcome, hello},
+		{"SSH", "SSH-2.0-x\r\n", "", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHouse(t)
+			heard := make(chan string, 1)
+			h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+				(<-reqs).Reply(true, nil)
+				go ssh.DiscardRequests(reqs)
+				greeting := make([]byte, len(c.toFar))
+				io.ReadFull(ch, greeting)
+				go io.WriteString(ch, c.target)
+				all, _ := io.ReadAll(ch)
+				heard <- string(greeting) + string(all)
+				ch.Close()
+			}
+			client := h.mustClient()
+			ch := startSFTP(t, client)
+			var said []byte
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				said, _ = io.ReadAll(ch.Stderr())
+			}()
+			go io.WriteString(ch, c.user)
+			got, err := io.ReadAll(ch)
+			if err != nil || !strings.HasPrefix(c.toUser, string(got)) {
+				t.Errorf("the user's side heard %.100q, %v", got, err)
+			}
+			<-over
+			if !strings.Contains(string(said), "this channel was started to move files, and something else came over it") {
+				t.Errorf("the user is told %q", said)
+			}
+			ch.Close()
+			if got := <-heard; !strings.HasPrefix(c.toFar, got) {
+				t.Errorf("the target heard %.100q", got)
+			}
+			if d := h.awaitEvent(sekisho.EventChannelRefused); d["type"] != "files" || d["why"] == "" {
+				t.Errorf("noted %v", d)
+			}
+			h.program = program
+			s, err := client.NewSession()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, err := s.Output("echo on"); string(out) != "on\n" {
+				t.Errorf("the session does not go on: %q, %v", out, err)
+			}
+		})
+	}
+}
+
+// What such a program says on its standard error is let through, and recorded.
+func TestErrorsOfSFTP(t *testing.T) {
+	h := newHouse(t)
+	h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+		(<-reqs).Reply(true, nil)
+		io.WriteString(ch.Stderr(), "root@db1:~# ")
+		ch.Close()
+	}
+	ch := startSFTP(t, h.mustClient())
+	if got, _ := io.ReadAll(ch.Stderr()); string(got) != "root@db1:~# " {
+		t.Errorf("heard %q", got)
+	}
+	if got := h.tape.said(recording.Stderr); got != "root@db1:~# " {
+		t.Errorf("recorded %q", got)
+	}
+}
