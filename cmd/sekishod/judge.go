@@ -13,15 +13,22 @@ import (
 
 // decide fills the gateway's Decide port: the sign-in must live, and the policies in force at this moment must allow.
 func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
-	return h.judge(ctx, &sekisho.Session{SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login}, client)
+	s := &sekisho.Session{SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login}
+	return h.judge(ctx, h.store, s, client)
 }
 
-func (h *house) judge(ctx context.Context, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
+// known is what judging reads of the store.
+type known interface {
+	SignIn(context.Context, string) (*sekisho.SignIn, error)
+	Target(context.Context, string) (*sekisho.Target, error)
+}
+
+func (h *house) judge(ctx context.Context, from known, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
 	now := time.Now()
-	if err := h.checkLive(ctx, s.SignIn, now); err != nil {
+	if err := checkLive(ctx, from, s.SignIn, now); err != nil {
 		return nil, sekisho.Decision{}, err
 	}
-	target, err := h.store.Target(ctx, s.Target)
+	target, err := from.Target(ctx, s.Target)
 	exists := err == nil
 	if err != nil && !errors.Is(err, sekisho.ErrNotFound) {
 		return nil, sekisho.Decision{}, fmt.Errorf("read target: %w", err)
@@ -34,8 +41,8 @@ func (h *house) judge(ctx context.Context, s *sekisho.Session, client netip.Addr
 }
 
 // checkLive refuses who is not signed in any more.
-func (h *house) checkLive(ctx context.Context, id string, now time.Time) error {
-	signIn, err := h.store.SignIn(ctx, id)
+func checkLive(ctx context.Context, from known, id string, now time.Time) error {
+	signIn, err := from.SignIn(ctx, id)
 	if errors.Is(err, sekisho.ErrNotFound) || err == nil && !signIn.Live(now) {
 		return &sekisho.Refusal{Sentence: "Your sign-in has ended.", Next: "Run: sekisho login"}
 	}
@@ -89,9 +96,10 @@ func (h *house) endUnallowed(ctx context.Context) {
 	if deciding > 0 {
 		h.recheck.Store(true) // by which policies those were decided is not known yet
 	}
+	from := &remembered{known: h.store, signIns: map[string]found[*sekisho.SignIn]{}, targets: map[string]found[*sekisho.Target]{}}
 	for _, s := range live {
 		client, _ := netip.ParseAddr(s.ClientAddress)
-		_, decision, err := h.judge(ctx, &s.Session, client)
+		_, decision, err := h.judge(ctx, from, &s.Session, client)
 		if ctx.Err() != nil {
 			return // going down: sessions are drained
 		}
@@ -111,4 +119,33 @@ func (h *house) endUnallowed(ctx context.Context) {
 	if len(ended) > 0 {
 		h.gateway.End(func(s sekisho.Session) bool { return ended[s.ID] })
 	}
+}
+
+// remembered reads each sign-in and target once: there may be many sessions of each.
+type remembered struct {
+	known
+	signIns map[string]found[*sekisho.SignIn]
+	targets map[string]found[*sekisho.Target]
+}
+
+type found[T any] struct {
+	what T
+	err  error
+}
+
+func (r *remembered) SignIn(ctx context.Context, id string) (*sekisho.SignIn, error) {
+	return once(ctx, r.signIns, id, r.known.SignIn)
+}
+
+func (r *remembered) Target(ctx context.Context, name string) (*sekisho.Target, error) {
+	return once(ctx, r.targets, name, r.known.Target)
+}
+
+func once[T any](ctx context.Context, seen map[string]found[T], key string, read func(context.Context, string) (T, error)) (T, error) {
+	f, ok := seen[key]
+	if !ok {
+		f.what, f.err = read(ctx, key)
+		seen[key] = f
+	}
+	return f.what, f.err
 }

@@ -72,7 +72,7 @@ func (h *house) find(ctx context.Context, host string) (string, error) {
 // reachable fills the gateway's Reachable port.
 func (h *house) reachable(ctx context.Context, pass *sekisho.Pass, client netip.Addr) ([]gateway.Place, error) {
 	now := time.Now()
-	if err := h.checkLive(ctx, pass.SignIn, now); err != nil {
+	if err := checkLive(ctx, h.store, pass.SignIn, now); err != nil {
 		return nil, err
 	}
 	all, err := control.Places(ctx, h.store, h.policies.inForce(), control.Traveller{Identity: pass.Identity, Address: client}, now)
