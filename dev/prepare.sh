@@ -32,6 +32,10 @@ need git git
 if [ "${1:-}" = test ]; then # the demo can do without
 	need chromium chromium   # the pages are tested in a real browser
 	need ssh-audit ssh-audit
+	need nft nftables        # packets are redirected in networks of the tests' own
+	need ip iproute2
+	need unshare util-linux
+	need nsenter util-linux
 	for_clients
 fi
 

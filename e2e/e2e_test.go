@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 		"browser":   browser,
 		"phone":     phone,
 		"terminal":  terminal,
+		"street":    liveInStreet,
 		"neighbour": neighbour,
 		"call":      call,
 		"window":    window,
