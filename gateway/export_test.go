@@ -11,6 +11,12 @@ var Route = route
 // SetVisitIdle changes how long visits may be idle.
 func (g *Gateway) SetVisitIdle(d time.Duration) { g.visitIdle = d }
 
+// SetVisitPatience changes how long a visit's channel is waited for.
+func (g *Gateway) SetVisitPatience(d time.Duration) { g.visitPatience = d }
+
+// SetMaxOwn changes how many sessions and visits one person may have.
+func (g *Gateway) SetMaxOwn(n int) { g.maxOwn = n }
+
 // Standing says how many stand at the listeners and how many wait for somebody to prove themselves.
 func (g *Gateway) Standing() (knocking, waiting int) {
 	return g.knocking.count(), g.waiting.count()

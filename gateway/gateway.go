@@ -19,6 +19,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -117,7 +118,8 @@ type Tape interface {
 const (
 	handshakeTime = 30 * time.Second // for both SSH handshakes, log-in included
 	closeTime     = 10 * time.Second // for the last bytes once one side has gone
-	maxSessions   = 10000            // a gateway
+	maxSessions   = 10000            // a gateway, visits among them
+	maxOwn        = 2500             // of these, a person: one alone does not fill it
 	maxChannels   = 64               // session channels open at once, a session
 	maxForwards   = 256              // forwards open at once, a session: browsers and IDEs open many
 	maxListens    = 64               // places where a target listens at once, a session
@@ -133,13 +135,16 @@ type Gateway struct {
 	work sync.WaitGroup
 
 	knocking, waiting *doorstep
+	maxOwn            int
 	visitIdle         time.Duration
+	visitPatience     time.Duration
 	closing           context.Context // done once no more are taken
 	close             context.CancelFunc
 
 	mu       sync.Mutex
 	sessions map[string]*session
 	visits   map[string]*visit
+	own      map[string]int // of both, by the person's subject
 }
 
 // New checks that every port is filled and makes a gateway.
@@ -155,7 +160,8 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, errors.New("gateway: clock or log is missing")
 	}
 	g := &Gateway{
-		cfg: cfg, sessions: make(map[string]*session), visits: make(map[string]*visit), visitIdle: visitIdle,
+		cfg: cfg, sessions: make(map[string]*session), visits: make(map[string]*visit), own: make(map[string]int),
+		maxOwn: maxOwn, visitIdle: visitIdle, visitPatience: visitPatience,
 		knocking: newDoorstep(maxKnocking, earlyKnocking, maxKnockingNear),
 		waiting:  newDoorstep(maxWaiting, maxWaiting, maxWaitingNear),
 	}
@@ -166,23 +172,34 @@ func New(cfg Config) (*Gateway, error) {
 // errClosing is what newcomers hear while the gateway goes down.
 var errClosing = &sekisho.Refusal{Sentence: "This gateway is going down.", Next: "Try again in a moment."}
 
-// room says whether there is a place for one more session or visit. It is called under the lock.
-func (g *Gateway) room() error {
-	if g.closing.Err() != nil {
+// room takes a place for one more session or visit of a person, if there is one. It is called under the lock.
+func (g *Gateway) room(person sekisho.Identity) error {
+	switch {
+	case g.closing.Err() != nil:
 		return errClosing
-	}
-	if len(g.sessions)+len(g.visits) >= maxSessions {
+	case len(g.sessions)+len(g.visits) >= maxSessions:
 		return &sekisho.Refusal{Sentence: "This gateway is full.", Next: "Try again later."}
+	case g.own[person.Subject] >= g.maxOwn:
+		return &sekisho.Refusal{Sentence: fmt.Sprintf("You have %d sessions here, and nobody may have more.", g.maxOwn), Next: "End some of them."}
 	}
+	g.own[person.Subject]++
 	g.work.Add(1)
 	return nil
+}
+
+// vacate gives a place back that room has taken. It is called under the lock.
+func (g *Gateway) vacate(person sekisho.Identity) {
+	if g.own[person.Subject]--; g.own[person.Subject] == 0 {
+		delete(g.own, person.Subject)
+	}
+	g.work.Done()
 }
 
 // enter registers a session, unless the gateway is full or going down.
 func (g *Gateway) enter(s *session) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.room(); err != nil {
+	if err := g.room(s.Identity); err != nil {
 		return err
 	}
 	g.sessions[s.ID] = s
@@ -193,7 +210,7 @@ func (g *Gateway) enter(s *session) error {
 func (g *Gateway) enterVisit(v *visit) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.room(); err != nil {
+	if err := g.room(v.Identity); err != nil {
 		return err
 	}
 	g.visits[v.ID] = v
@@ -202,19 +219,18 @@ func (g *Gateway) enterVisit(v *visit) error {
 
 func (g *Gateway) leaveVisit(v *visit) {
 	g.mu.Lock()
-	_, there := g.visits[v.ID]
-	delete(g.visits, v.ID)
-	g.mu.Unlock()
-	if there {
-		g.work.Done()
+	defer g.mu.Unlock()
+	if _, there := g.visits[v.ID]; there {
+		delete(g.visits, v.ID)
+		g.vacate(v.Identity)
 	}
 }
 
 func (g *Gateway) leave(s *session) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	delete(g.sessions, s.ID)
-	g.mu.Unlock()
-	g.work.Done()
+	g.vacate(s.Identity)
 }
 
 // decided makes what was decided of a session part of what others see of it. SSH inside a forward is let through because

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -254,4 +255,63 @@ func TestGreetings(t *testing.T) {
 			waitFor(t, func() bool { knocking, _ := w.gateway.Standing(); return knocking == 0 })
 		})
 	}
+}
+
+// A visit whose channel says nothing, or does not take the list, ends, whatever else is open; what is said to it is not
+// held.
+func TestVisitsThatHoldOn(t *testing.T) {
+	for name, requests := range map[string][][]byte{
+		"says nothing":        nil,
+		"does not listen":     {ask(0, "shell", true, nil)},
+		"asks for many shows": {ask(0, "pty-req", true, nil), ask(0, "env", true, nil), ask(0, "exec", true, nil), ask(0, "exec", true, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWays(t)
+			w.gateway.SetVisitPatience(50 * time.Millisecond)
+			m, key := w.stand(), w.mei()
+			if err := m.prove("mei", key); err != nil {
+				t.Fatal(err)
+			}
+			m.say(open("session", 0, 0, 1<<15, nil))
+			m.opened()
+			m.say(requests...)
+			m.sayOften(1000, data(0, "x"))
+			waitFor(t, func() bool { return w.gateway.Visits() == 0 })
+		})
+	}
+}
+
+// One person does not fill the gateway: beyond their share they are refused, and others are not.
+func TestOneFillsTheGateway(t *testing.T) {
+	w := newWays(t)
+	w.gateway.SetMaxOwn(4)
+	shows := &terminal{}
+	var open []*ssh.Client
+	for n := range 5 {
+		user := "root%db1"
+		if n%2 == 0 {
+			user = "mei"
+		}
+		c, err := w.atPort(w.client(user, shows, w.mei()))
+		if (err == nil) != (n < 4) {
+			t.Fatalf("%d: %v", n, err)
+		}
+		open = append(open, c)
+	}
+	if got := shows.String(); got != "You have 4 sessions here, and nobody may have more. End some of them.\r\n" {
+		t.Errorf("she hears %q", got)
+	}
+	if _, err := w.house.client(); err == nil {
+		t.Error("there is one more by the stream")
+	}
+	ken, err := w.atPort(w.client("root%db1", &terminal{}, w.holder("ken@example.com", []string{"gateway"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.echoes(ken)
+	open[0].Close()
+	waitFor(t, func() bool {
+		_, err := w.atPort(w.client("root%db1", &terminal{}, w.mei()))
+		return err == nil
+	})
 }

@@ -25,7 +25,7 @@ const (
 	maxVisitChannels = 16               // open at once
 	maxPlaces        = 1000             // listed
 	visitIdle        = 10 * time.Minute // without an open channel, then it ends
-	visitPatience    = time.Minute      // for a channel to say what it is for
+	visitPatience    = time.Minute      // for a channel to say what it is for and to take the list, then the visit ends
 )
 
 // visit is a connection to the SSH port that says no target. It lists what one may reach (shell, exec) and lets ssh -J
@@ -205,16 +205,31 @@ func (v *visit) jump(ch ssh.NewChannel) {
 	v.gateway.arrive(v.ctx, conn, arrival{way: sekisho.WayJump, parent: v.ID, client: v.client, target: target, names: []string{host, target}})
 }
 
-// list answers a session channel: whatever shell or command is asked for, there is a list of what one may reach.
+// list answers a session channel: whatever shell or command is asked for, there is a list of what one may reach. Who does
+// not say what the channel is for, or does not take the list, ends the visit.
 func (v *visit) list(ch ssh.NewChannel) {
 	channel, requests, err := ch.Accept()
 	if err != nil {
 		return
 	}
 	defer channel.Close()
-	impatience := time.AfterFunc(visitPatience, func() { channel.Close() })
-	defer impatience.Stop()
-	defer context.AfterFunc(v.ctx, func() { channel.Close() })()
+	defer time.AfterFunc(v.gateway.visitPatience, v.cancel).Stop()
+	// What is said here goes nowhere, and is not held.
+	go io.Copy(io.Discard, channel)
+	go io.Copy(io.Discard, channel.Stderr())
+	listed := make(chan struct{})
+	go func() {
+		defer close(listed)
+		v.answer(channel, requests)
+	}()
+	select {
+	case <-listed:
+	case <-v.ctx.Done():
+	}
+}
+
+// answer answers requests until the list was asked for and shown.
+func (v *visit) answer(channel ssh.Channel, requests <-chan *ssh.Request) {
 	var out io.Writer = channel
 	for req := range requests {
 		switch req.Type {
