@@ -15,7 +15,10 @@ func TestSFTPTellsWhatBegins(t *testing.T) {
 	w := transfer.NewSFTP([]sekisho.FileLimit{{}}, transfer.Outlet{
 		Target: func([]byte) error { return nil },
 		User:   func(p []byte, _ bool) error { order = append(order, "answer"); return nil },
-		Tell:   func(op transfer.Operation) error { order = append(order, op.Name+" "+op.Path+" "+op.Result); return nil },
+		Tell: func(op transfer.Operation) error {
+			order = append(order, op.Name+" "+op.Path+" "+op.Result)
+			return nil
+		},
 		Begin: func(op transfer.Operation) error {
 			order = append(order, "begin "+op.Name+" "+op.Path+" "+op.Result)
 			return nil
