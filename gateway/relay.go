@@ -63,7 +63,7 @@ func (s *session) tell(near *sshEnd, sentence, next string) {
 	go ssh.DiscardRequests(near.requests)
 	go func() {
 		hear := sync.OnceFunc(func() { close(told) })
-		defer hear() // or nobody is there any more
+		defer hear()                    // or nobody is there any more
 		for ch := range near.channels { // to the last: the connection does not end before all are taken
 			ch.Reject(ssh.ConnectionFailed, sentence+" "+next)
 			hear()
