@@ -12,8 +12,12 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// proveTime is how long a connection waits for its person to prove themselves.
-const proveTime = 3 * time.Minute
+const (
+	// proveTime is how long a connection waits for its person to prove themselves.
+	proveTime = 3 * time.Minute
+	// lastWords is how long a connection lives whose person did not, to hear why.
+	lastWords = 5 * time.Second
+)
 
 // Why a person is asked to prove themselves (Question.Why).
 const (
@@ -142,8 +146,13 @@ func (t *traveller) answer(ctx context.Context, c *claim, subject string, q *Que
 }
 
 // ask shows the question and waits for the person: for proveTime at the most, while the client stays and the gateway is
-// open.
-func (t *traveller) ask(ctx context.Context, q *Question, show ssh.KeyboardInteractiveChallenge) (*sekisho.Pass, error) {
+// open. Whoever waits is counted apart from who knocks, and has little time left when the wait was for nothing.
+func (t *traveller) ask(ctx context.Context, q *Question, show ssh.KeyboardInteractiveChallenge) (pass *sekisho.Pass, err error) {
+	defer func() {
+		if err != nil {
+			t.conn.SetDeadline(time.Now().Add(lastWords))
+		}
+	}()
 	leave, ok := t.gateway.waiting.step(t.client)
 	if !ok {
 		return nil, &sekisho.Refusal{Sentence: "Too many connections wait for somebody to prove themselves.", Next: "Try again in a moment."}
@@ -162,9 +171,11 @@ func (t *traveller) ask(ctx context.Context, q *Question, show ssh.KeyboardInter
 		return nil, err
 	}
 	if _, err := show("", instruction(challenge), nil, nil); err != nil {
+		cancel()
+		challenge.Wait(ctx) // a question that nobody waits for is closed
 		return nil, fmt.Errorf("ask for a proof: %w", err)
 	}
-	pass, err := challenge.Wait(ctx)
+	pass, err = challenge.Wait(ctx)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, &sekisho.Refusal{Sentence: fmt.Sprintf("Nobody has proved themselves within %s.", short(proveTime)), Next: "Connect again.", Cause: err}
