@@ -83,7 +83,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 		if w := c.watch.Load(); w != nil {
 			to = passer(w.FromUser)
 		}
-		err := c.watched(pump(to, c.near, &c.bytesIn))
+		err := c.watched("user", pump(to, c.near, &c.bytesIn))
 		c.far.CloseWrite()
 		report(err)
 	})

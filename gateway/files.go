@@ -50,7 +50,7 @@ func (c *channel) deliverWatched(w *watching, src io.Reader, first []byte) error
 	if err == nil {
 		err = pump(passer(w.FromTarget), src, &c.bytesOut)
 	}
-	return c.watched(err)
+	return c.watched("target", err)
 }
 
 // overhear lets the watcher see what is delivered of the program's standard error, where that tells it how files fared.
@@ -69,18 +69,23 @@ func (c *channel) endWatch() error {
 	if w == nil {
 		return nil
 	}
-	return errors.Join(c.watched(w.Close()), w.out.drain())
+	return errors.Join(c.watched("", w.Close()), w.out.drain())
 }
 
-// watched ends a channel that turns out not to be what it was started as. Both directions end by that; it is told once.
-func (c *channel) watched(err error) (noted error) {
+// watched ends a channel that turns out not to be what it was started as, by what came from one side. Both directions end
+// by that; it is told once.
+func (c *channel) watched(from string, err error) (noted error) {
 	if !errors.Is(err, transfer.ErrProtocol) {
 		return quiet(err)
 	}
 	c.breach.Do(func() {
 		defer c.far.Close()
 		defer c.near.Close()
-		noted = c.noteRefused(c.context, map[string]string{"channel": fmt.Sprint(c.number), "type": "files", "why": printable(err.Error())})
+		detail := map[string]string{"channel": fmt.Sprint(c.number), "type": "files", "why": printable(err.Error())}
+		if from != "" {
+			detail["from"] = from
+		}
+		noted = c.noteRefused(c.context, detail)
 		c.say("this channel was started to move files, and something else came over it, so it ends.")
 	})
 	return noted
