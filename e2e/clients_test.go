@@ -27,7 +27,8 @@ func TestClients(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/clients",
 		RequireUniqueNames: true,
-		Setup:              func(env *testscript.Env) error { return h.settle(env) },
+		Setup:              h.settle,
+		Condition:          condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"session":    findSession,
 			"eventually": eventually,
@@ -37,6 +38,18 @@ func TestClients(t *testing.T) {
 			"ran":        ran,
 		},
 	})
+}
+
+// condition knows [fuse]: file systems can be mounted here.
+func condition(name string) (bool, error) {
+	if name != "fuse" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		return false, nil
+	}
+	return true, f.Close()
 }
 
 func clientsHouse(t *testing.T) *house {
