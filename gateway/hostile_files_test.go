@@ -52,7 +52,7 @@ func TestShellInSFTP(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
 			heard := make(chan string, 1)
-			h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+			h.program = first(func(ch ssh.Channel, reqs <-chan *ssh.Request) {
 				(<-reqs).Reply(true, nil)
 				go ssh.DiscardRequests(reqs)
 				greeting := make([]byte, len(c.toFar))
@@ -61,7 +61,7 @@ func TestShellInSFTP(t *testing.T) {
 				all, _ := io.ReadAll(ch)
 				heard <- string(greeting) + string(all)
 				ch.Close()
-			}
+			})
 			client := h.mustClient()
 			ch := startSFTP(t, client)
 			var said []byte
@@ -88,7 +88,6 @@ func TestShellInSFTP(t *testing.T) {
 				from = "target"
 			}
 			want(t, h.awaitEvent(sekisho.EventChannelRefused), "type", "files", "from", from)
-			h.program = program
 			s, err := client.NewSession()
 			if err != nil {
 				t.Fatal(err)

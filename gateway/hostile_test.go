@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -39,6 +41,18 @@ func (h *house) serves() {
 	}
 	if out, err := s.Output("echo me too"); string(out) != "me too\n" {
 		h.t.Errorf("somebody else got %q, %v", out, err)
+	}
+}
+
+// first is what runs in the first channel; in all others runs what the target of these tests runs.
+func first(other func(ssh.Channel, <-chan *ssh.Request)) func(ssh.Channel, <-chan *ssh.Request) {
+	var taken atomic.Bool
+	return func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+		if taken.CompareAndSwap(false, true) {
+			other(ch, reqs)
+		} else {
+			program(ch, reqs)
+		}
 	}
 }
 
@@ -112,7 +126,7 @@ func TestFloods(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
-			h.program = listens
+			h.program = first(listens)
 			m := h.mallory()
 			if err := m.say(open("session", 1, 1<<20, 32<<10, nil)); err != nil {
 				t.Fatal(err)
@@ -124,7 +138,6 @@ func TestFloods(t *testing.T) {
 			if _, err := m.await(hearAskSuccess); err != nil {
 				t.Fatal(err)
 			}
-			h.program = program
 			over := make(chan struct{})
 			go func() {
 				defer close(over)
@@ -406,4 +419,144 @@ func TestSentAhead(t *testing.T) {
 			waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live)+deciding == 0 })
 		})
 	}
+}
+
+// Key exchange upon key exchange: each is taken, and the session goes on; one that is begun and never ended holds up only
+// who began it.
+func TestKeyExchanges(t *testing.T) {
+	h := newHouse(t)
+	m := h.mallory()
+	for range 100 {
+		if err := m.exchange(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.say(open("session", 0, 1<<31, 32<<10, nil))
+	ch := m.opened()
+	m.say(run(ch, "fill 1000000000"))
+	if _, err := m.await(sayData); err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	m.say(kexInit())
+	go io.Copy(io.Discard, m.r)
+	h.serves()
+	if grown := heap() - before; grown > 64<<20 {
+		t.Errorf("holds %d kB more", grown>>10)
+	}
+	h.ends()
+}
+
+// A window of 2 MiB filled with single bytes is the dearest thing that a channel can hold: x/crypto/ssh keeps each packet
+// by itself. How dear it is docs/bounds.md says; here is seen that it is given back.
+func TestSingleBytes(t *testing.T) {
+	h := newHouse(t)
+	h.program = first(func(_ ssh.Channel, reqs <-chan *ssh.Request) { // reads nothing
+		for req := range reqs {
+			req.Reply(true, nil)
+		}
+	})
+	m := h.mallory()
+	m.say(open("session", 0, 1<<20, 32<<10, nil))
+	ch := m.opened()
+	before := heap()
+	const n = 100_000
+	if err := m.sayOften(n, data(ch, "x")); err != nil {
+		t.Fatal(err)
+	}
+	m.say(global("all", true))
+	if _, err := m.await(hearFailure); err != nil {
+		t.Fatal(err)
+	}
+	if grown := heap() - before; grown > 100*n {
+		t.Errorf("each byte costs %d", grown/n)
+	}
+	h.serves()
+	h.ends()
+	waitFor(t, func() bool { return heap()-before < 20*n })
+}
+
+// A target that mallory has taken over, and that opens channels, asks and answers without end: nothing of it reaches the
+// user's side, the log has the first of it, and the session goes on.
+func TestHostileTarget(t *testing.T) {
+	h := newHouse(t)
+	h.decision.Limits.Listen = destinations(t, "localhost:1-100")
+	h.sshd = func(conn ssh.Conn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+		go ssh.DiscardRequests(requests)
+		var flood sync.WaitGroup
+		for range 4 {
+			flood.Go(func() {
+				for i := range 250 {
+					kind := []string{"forwarded-tcpip", "x11", "auth-agent@openssh.com", "session", "direct-tcpip", "evil\x1b[2J"}[i%6]
+					if _, _, err := conn.OpenChannel(kind, tcpOpen("localhost", 22)); err == nil {
+						t.Errorf("%s was opened", kind)
+					}
+					conn.SendRequest("hostkeys-00@openssh.com", i%2 == 0, []byte("x"))
+				}
+			})
+		}
+		for nc := range channels {
+			if ch, reqs, err := nc.Accept(); err == nil {
+				go func() {
+					flood.Wait()
+					h.program(ch, reqs)
+				}()
+			}
+		}
+	}
+	c := h.mustClient()
+	asked := c.HandleChannelOpen("forwarded-tcpip")
+	s, err := c.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.Output("echo on"); string(out) != "on\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if len(asked) > 0 {
+		t.Error("a channel came to the user's side")
+	}
+	if n := len(h.eventsOf(sekisho.EventChannelRefused)); n != 100 {
+		t.Errorf("%d refusals noted", n)
+	}
+	h.ends()
+	if got := h.awaitEvent(sekisho.EventSessionEnded)["refused"]; got != "1000" {
+		t.Errorf("the end says %q refusals", got)
+	}
+}
+
+// A target that takes nothing of what is sent to it holds up that channel, and no other.
+func TestTargetThatDoesNotRead(t *testing.T) {
+	h := newHouse(t)
+	h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+		for req := range reqs {
+			var command struct{ Line string }
+			ssh.Unmarshal(req.Payload, &command)
+			req.Reply(true, nil)
+			if command.Line != "stuck" {
+				io.WriteString(ch, command.Line)
+				ch.Close()
+			}
+		}
+	}
+	c := h.mustClient()
+	stuck, reqs, err := c.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go ssh.DiscardRequests(reqs)
+	if ok, err := stuck.SendRequest("exec", true, ssh.Marshal(struct{ Line string }{"stuck"})); !ok {
+		t.Fatal(err)
+	}
+	go io.Copy(stuck, zeros{})
+	for range 10 {
+		other, err := c.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := other.Output("on"); string(out) != "on" {
+			t.Errorf("got %q", out)
+		}
+	}
+	h.ends()
 }
