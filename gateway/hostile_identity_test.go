@@ -315,3 +315,27 @@ func TestOneFillsTheGateway(t *testing.T) {
 		return err == nil
 	})
 }
+
+// SSH inside SSH inside SSH goes on for 8 connections, and no further.
+func TestDepth(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	end := w.forwards("*:*", "")
+	end.conn = make(chan ssh.Conn, 20)
+	end.dial = accept(func(ch ssh.Channel) { io.Copy(io.Discard, ch) })
+	c := w.mustClient()
+	for depth := 2; depth <= 9; depth++ {
+		conn, err := c.Dial("tcp", "10.0.0.5:22")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner, err := w.shake(conn, "10.0.0.5:22", w.client("root", &terminal{}, w.mei()))
+		if (err == nil) != (depth <= 8) {
+			t.Fatalf("%d: %v", depth, err)
+		}
+		c = inner
+	}
+	if n := len(w.noted(sekisho.EventSessionStarted)); n != 8 {
+		t.Errorf("%d sessions", n)
+	}
+}
