@@ -5,13 +5,15 @@ set -eu
 PATH="$PATH:/usr/local/go/bin:/usr/sbin"
 cd "$(dirname "$0")/.."
 dev/prepare.sh test
-rooms=$(go list ./... | grep -v /e2e)
+rooms=$(go list ./... | grep -v -e /e2e -e /transfer$)
 if command -v "${CC:-gcc}" >/dev/null 2>&1; then
 	CGO_ENABLED=1 go test -race -timeout 10m $rooms
+	CGO_ENABLED=1 go test -race -short -timeout 5m ./transfer
 	go test -timeout 5m ./recording # allocations, and every bit of a file: not under the race detector
 else
 	echo "no C compiler: without the race detector" >&2
 	go test -timeout 10m $rooms
 fi
+go test -timeout 10m ./transfer # with real programs by the hundred, each beside this test's own binary
 (cd dev/idp && go test -timeout 5m ./...)
 go test -timeout 15m ./e2e/...

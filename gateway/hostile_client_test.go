@@ -15,7 +15,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -349,6 +348,3 @@ func ask(channel uint32, kind string, reply bool, fields any) []byte {
 func run(channel uint32, command string) []byte {
 	return ask(channel, "exec", true, struct{ Command string }{command})
 }
-
-// patience is how long is waited for what must come.
-const patience = time.Minute

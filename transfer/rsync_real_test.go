@@ -141,6 +141,7 @@ var wires = [][]string{{}, {"--protocol=27"}, {"--protocol=28"}, {"--protocol=29
 	{"--timeout=30", "--bwlimit=100m"}, {"--no-o", "--no-g"}, {"-R"}, {"--delay-updates"}, {"--protocol=29", "--no-o", "-c"}, {"--block-size=900", "--zl=0", "-z"}}
 
 func TestRsyncUpload(t *testing.T) {
+	realPrograms(t)
 	from := t.TempDir()
 	grove(t, from)
 	for _, wire := range wires {
@@ -169,6 +170,7 @@ func old(wire []string) bool {
 }
 
 func TestRsyncDownload(t *testing.T) {
+	realPrograms(t)
 	from := t.TempDir()
 	grove(t, filepath.Join(from, "src"))
 	for _, wire := range wires {
@@ -227,6 +229,7 @@ func later(t *testing.T, path string) {
 
 // What is there already is brought up to date: blocks that match, times and modes, deletions, hard links.
 func TestRsyncUpdate(t *testing.T) {
+	realPrograms(t)
 	for _, wire := range wires {
 		if old(wire) || slices.Contains(wire, "-c") || slices.Contains(wire, "-R") {
 			continue
@@ -263,6 +266,7 @@ func TestRsyncUpdate(t *testing.T) {
 }
 
 func TestRsyncDeletesEarlyAndLate(t *testing.T) {
+	realPrograms(t)
 	for _, when := range []string{"--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--delete-excluded"} {
 		for _, protocol := range []string{"--protocol=29", "--protocol=30", "--protocol=32"} {
 			t.Run(when+protocol, func(t *testing.T) {
@@ -279,6 +283,7 @@ func TestRsyncDeletesEarlyAndLate(t *testing.T) {
 
 // A file that grew is told with what was added; a copy that a hard link or another folder gives, as such.
 func TestRsyncOtherWays(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	from, to := filepath.Join(start, "from")+"/", filepath.Join(start, "to")
 	data := scpBytes(5, 200_000)
@@ -315,6 +320,7 @@ func TestRsyncOtherWays(t *testing.T) {
 }
 
 func TestRsyncPaths(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	t.Chdir(start)
 	for i, name := range awkward {

@@ -25,6 +25,7 @@ func openUp(t *testing.T, dir string) string {
 
 // What the target could not do is told with its words, whether they come in frames or as standard error.
 func TestRsyncRefused(t *testing.T) {
+	realPrograms(t)
 	if os.Getuid() != 0 {
 		t.Log("whoever runs this has the rights of one user only, as the target has")
 	}
@@ -66,6 +67,7 @@ func TestRsyncRefused(t *testing.T) {
 }
 
 func TestRsyncMissing(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	for _, wire := range [][]string{{}, {"--stderr=client"}, {"--protocol=29"}} {
 		run := stock(t, shellWork{Start: start}, "rsync", append(wire, "-r", "host:not/there", start+"/x")...).ended(t, false)
@@ -81,6 +83,7 @@ func TestRsyncMissing(t *testing.T) {
 }
 
 func TestRsyncInterrupted(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	layFile(t, filepath.Join(start, "from", "big"), scpBytes(8, 4<<20))
 	for _, c := range []struct {
@@ -97,6 +100,7 @@ func TestRsyncInterrupted(t *testing.T) {
 
 // Thousands of files in folders inside one another, with lists for each folder and with one list.
 func TestRsyncMany(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	count := 0
 	for a := range 12 {
@@ -133,6 +137,7 @@ func TestRsyncMany(t *testing.T) {
 }
 
 func TestRsyncRemovesSources(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	layFile(t, filepath.Join(start, "from", "f"), []byte("x"))
 	run := stock(t, shellWork{Start: start}, "rsync", "-r", "--remove-source-files", "host:from/", start+"/x/").ok(t)
@@ -149,6 +154,7 @@ func TestRsyncRemovesSources(t *testing.T) {
 }
 
 func TestRsyncLarge(t *testing.T) {
+	realPrograms(t)
 	start := t.TempDir()
 	data := scpBytes(9, 100<<20)
 	layFile(t, filepath.Join(start, "big"), data)

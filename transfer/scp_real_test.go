@@ -60,6 +60,7 @@ func sameFiles(t *testing.T, a, b string) {
 var awkward = []string{"plain", "two words", "größe 見本", "it's \"quoted\"", `back\slash`, "tab\there", "-dash", "*", "$HOME", "%41", "a;b", "\xff\xfe"}
 
 func TestSCPDownload(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	data := scpBytes(1, 300_000)
 	layFile(t, filepath.Join(dir, "here", "a file"), data)
@@ -76,6 +77,7 @@ func TestSCPDownload(t *testing.T) {
 }
 
 func TestSCPUpload(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	data := scpBytes(2, 70_000)
 	layFile(t, filepath.Join(dir, "mine"), data)
@@ -99,6 +101,7 @@ func TestSCPUpload(t *testing.T) {
 
 // Whole folders with names of all kinds go both ways.
 func TestSCPFolders(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	var want []string
 	for i, name := range awkward {
@@ -146,6 +149,7 @@ func (r shellRun) ended(t *testing.T, well bool) shellRun {
 
 // Where a folder goes depends on what is there already, which the wire does not say.
 func TestSCPNewFolder(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	layFile(t, filepath.Join(dir, "from", "f"), []byte("x"))
 	for range 2 { // the first time "to" is made, the second time it is there
@@ -160,6 +164,7 @@ func TestSCPNewFolder(t *testing.T) {
 
 // A newline in a name ends a line; scp writes it as \^J.
 func TestSCPNewline(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	layFile(t, filepath.Join(dir, "a\nb"), []byte("x"))
 	run := stock(t, shellWork{Start: dir}, "scp", filepath.Join(dir, "a\nb"), "host:"+t.TempDir()+"/").ok(t)
@@ -169,6 +174,7 @@ func TestSCPNewline(t *testing.T) {
 }
 
 func TestSCPErrors(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	layFile(t, filepath.Join(dir, "mine"), []byte("mine"))
 	layFile(t, filepath.Join(dir, "folder", "in"), []byte("in"))
@@ -198,6 +204,7 @@ func TestSCPErrors(t *testing.T) {
 
 // What was under way when a conversation ended is told as unfinished, without a hash.
 func TestSCPInterrupted(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	layFile(t, filepath.Join(dir, "big"), scpBytes(3, 4<<20))
 	for _, args := range [][]string{{"host:big", filepath.Join(dir, "copy")}, {filepath.Join(dir, "big"), "host:copy2"}} {
@@ -209,6 +216,7 @@ func TestSCPInterrupted(t *testing.T) {
 }
 
 func TestSCPLarge(t *testing.T) {
+	realPrograms(t)
 	dir := t.TempDir()
 	data := scpBytes(4, 100<<20)
 	layFile(t, filepath.Join(dir, "big"), data)

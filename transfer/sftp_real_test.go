@@ -196,6 +196,7 @@ func noise(n int) []byte {
 
 // What the stock client does to the stock server it does through a watcher, and every bit of it is told.
 func TestStockSFTP(t *testing.T) {
+	realPrograms(t)
 	for name, limits := range map[string]func(far string) []sekisho.FileLimit{
 		"free":   func(string) []sekisho.FileLimit { return everything },
 		"prefix": func(far string) []sekisho.FileLimit { return limited(sekisho.FileLimit{Paths: []string{far}}) },
@@ -241,6 +242,7 @@ func TestStockSFTP(t *testing.T) {
 
 // 100 MB each way, and a transfer taken up again in the middle.
 func TestStockSFTPBig(t *testing.T) {
+	realPrograms(t)
 	near, far := t.TempDir(), t.TempDir()
 	data := noise(100_000_000)
 	sum := hash(string(data))
@@ -263,6 +265,7 @@ func TestStockSFTPBig(t *testing.T) {
 
 // What limits refuse, the stock client says in words, and goes on.
 func TestStockSFTPRefused(t *testing.T) {
+	realPrograms(t)
 	near := t.TempDir()
 	write(t, near+"/file", []byte("near"))
 	for name, c := range map[string]struct {
@@ -329,6 +332,7 @@ func TestStockSFTPRefused(t *testing.T) {
 
 // A server that is none gets nothing through to the client.
 func TestStockSFTPNoServer(t *testing.T) {
+	realPrograms(t)
 	told := filepath.Join(t.TempDir(), "told")
 	work, _ := json.Marshal(middleWork{Limits: everything, Told: told, Start: t.TempDir(), Server: []string{"sh", "-c", "echo 'Last login: never'; cat"}})
 	cmd := exec.Command("sftp", "-q", "-b", "/dev/null", "-D", os.Args[0])
