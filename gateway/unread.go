@@ -58,6 +58,7 @@ type unserved struct {
 const (
 	maxUnserved = 16 + 14*28 // bytes: SSH_MSG_NEWKEYS in the clear, and packets of chacha20-poly1305 with one byte in them
 	maxAccept   = 128        // bytes of our answer, whatever MAC it has
+	lessInit    = 64         // bytes by which our second SSH_MSG_KEXINIT may be shorter than the first, at the most
 )
 
 // States of an unserved client.
@@ -69,8 +70,8 @@ const (
 
 var errUnserved = errors.New("says more than a client has to say before it is served")
 
-// Write sees what the gateway says, a packet each time. A second key exchange, which is as large as the first, is begun
-// with nobody who is not served.
+// Write sees what the gateway says, a packet each time. A second key exchange, whose first packet is about as large as that
+// of the first, is begun with nobody who is not served.
 func (u *unserved) Write(p []byte) (int, error) {
 	const messageAt, kexInit, newKeys = 5, 20, 21 // RFC 4253, sections 6 and 12
 	switch state := u.state.Load(); {
@@ -81,7 +82,7 @@ func (u *unserved) Write(p []byte) (int, error) {
 		u.state.Store(exchanged)
 	case state == exchanged && len(p) <= maxAccept:
 		u.state.Store(served)
-	case state == exchanged && len(p) > u.init/2:
+	case state == exchanged && len(p) > u.init-lessInit:
 		return 0, errUnserved
 	}
 	return u.Conn.Write(p)
