@@ -59,7 +59,7 @@ const (
 	EventSessionEnded       = "session.ended"    // detail: seconds, bytes_in, bytes_out, refused; error
 	EventSessionRefused     = "session.refused"  // detail: way, parent; error
 	EventVisit              = "visit"            // somebody came to the SSH port without saying where to; session is the visit's ID
-	EventSessionWarned      = "session.warned"   // the user was told that it will end; detail: limit (longest, idle), seconds
+	EventSessionWarned      = "session.warned"   // it will end soon; detail: limit (longest, idle), seconds, told (how many channels could be told)
 	EventChannel            = "session.channel"  // detail: channel, type, command or subsystem
 	EventRequest            = "session.request"  // detail: channel, type (pty-req, env, signal, break, x11-req …), value
 	EventFile               = "session.file"     // detail: channel, protocol, operation, path, to, bytes, result, seconds, sha256

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,13 +42,17 @@ func (v *voices) remove(c *channel) {
 	delete(v.channels, c)
 }
 
-// say tells all of them a sentence.
-func (v *voices) say(sentence string) {
+// say tells all of them a sentence, within a second, and says how many they are.
+func (v *voices) say(sentence string) int {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	for c := range v.channels {
-		go c.say(sentence)
+	all := slices.Collect(maps.Keys(v.channels))
+	v.mu.Unlock()
+	var told sync.WaitGroup
+	for _, c := range all {
+		told.Go(func() { c.say(sentence) })
 	}
+	told.Wait()
+	return len(all)
 }
 
 // watchClock ends the session when it has lasted, or has been silent in both directions, for as long as the limits
@@ -64,6 +70,7 @@ func (r *relay) holdClock(ctx context.Context, c *clock) {
 	for {
 		wait, warn, over := c.look(r.elapsed(), r.bytesIn.Load()+r.bytesOut.Load())
 		if over != nil {
+			r.voices.say("this session ends: " + over.Error() + ".")
 			r.end(fmt.Errorf("%w: %w", errStopped, over))
 			return
 		}
@@ -91,29 +98,23 @@ type warning struct {
 }
 
 func (r *relay) warnOfEnd(w *warning) error {
+	reason := fmt.Sprintf("it may last %s", short(w.allows))
+	if w.limit == "idle" {
+		reason = fmt.Sprintf("it may be idle for %s", short(w.allows))
+	}
+	sentence := fmt.Sprintf("this session ends in %s: %s.", short(w.left), reason)
+	told := r.voices.say(sentence)
 	ev := r.event(sekisho.EventSessionWarned)
-	ev.Detail = map[string]string{"limit": w.limit, "seconds": strconv.FormatFloat(w.left.Seconds(), 'f', 0, 64)}
+	ev.Detail = map[string]string{"limit": w.limit, "seconds": strconv.FormatFloat(w.left.Seconds(), 'f', 0, 64),
+		"told": strconv.Itoa(told)}
 	if err := r.journal.now(ev); err != nil {
 		return err
 	}
-	reason := fmt.Sprintf("sessions may last %s", short(w.allows))
-	if w.limit == "idle" {
-		reason = fmt.Sprintf("sessions may be idle for %s", short(w.allows))
-	}
-	sentence := fmt.Sprintf("this session ends in %s: %s (%s).", short(w.left), reason, policies(r.decision))
-	r.voices.say(sentence)
 	if r.tape == nil {
 		return nil
 	}
 	_, err := r.tape.append(recording.Entry{Kind: recording.Note, Data: []byte(sentence)})
 	return err
-}
-
-func policies(d sekisho.Decision) string {
-	if len(d.Policies) == 1 {
-		return "policy " + d.Policies[0]
-	}
-	return "policies " + strings.Join(d.Policies, ", ")
 }
 
 // short writes a duration as people do: 8h, 1h30m, 45s.

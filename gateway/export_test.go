@@ -8,6 +8,9 @@ import (
 // Route is route.
 var Route = route
 
+// Discard is discard.
+var Discard = discard
+
 // SetVisitIdle changes how long visits may be idle.
 func (g *Gateway) SetVisitIdle(d time.Duration) { g.visitIdle = d }
 

@@ -278,6 +278,7 @@ func (h *house) serveTarget(l net.Listener, key ssh.Signer) {
 			if err != nil {
 				return
 			}
+			defer func() { go gateway.Discard(end.Conn) }()
 			if h.sshd != nil {
 				h.sshd(end, chans, reqs)
 				return

@@ -17,7 +17,7 @@ func (s *session) relay(ctx context.Context) error {
 		return err
 	}
 	r := &relay{session: s, near: near, far: far, noMore: make(chan chan struct{}), hungUp: make(chan struct{})}
-	stop := context.AfterFunc(ctx, func() { r.end(errStopped) })
+	stop := context.AfterFunc(ctx, func() { r.stop() })
 	defer stop()
 	return r.run(ctx)
 }
@@ -126,6 +126,12 @@ func (r *relay) drain() {
 	case <-done:
 	case <-time.After(closeTime):
 	}
+}
+
+// stop ends a session that may not go on, and tells the user so.
+func (r *relay) stop() {
+	r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
+	r.end(errStopped)
 }
 
 // end ends the session for a cause, which is the first one given.

@@ -168,6 +168,7 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 	default:
 	}
 	if !allowed {
+		c.say(c.noProgram(req.Type, program.Name))
 		return false, c.refuseRequest(ctx, name, notAllowed)
 	}
 	if err := c.record(kind, []byte(program.Name)); err != nil {
@@ -179,6 +180,18 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 	early := c.early
 	c.early = nil
 	return true, c.journal.now(append(early, ev)...)
+}
+
+// noProgram says in a sentence what no policy allows.
+func (c *channel) noProgram(kind, name string) string {
+	what := "gives you a shell"
+	switch kind {
+	case "exec":
+		what = "lets you run a command"
+	case "subsystem":
+		what = "gives you the subsystem " + printable(name)
+	}
+	return fmt.Sprintf("no policy %s as %s on %s. Ask an administrator.", what, c.Login, c.Target)
 }
 
 // named reports whether a list holds a name; "*" at the end of an entry stands for any ending.

@@ -171,7 +171,7 @@ func TestSessionsEndByTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			text, _ := io.ReadAll(told)
-			if !strings.Contains(string(text), "sekisho: this session ends in ") || !strings.Contains(string(text), "(policy p).") {
+			if !strings.Contains(string(text), "sekisho: this session ends in ") || !strings.Contains(string(text), "as long as it may.") {
 				t.Errorf("told %q", text)
 			}
 			if err := s.Wait(); err == nil {
