@@ -61,6 +61,7 @@ func owned(ts *testscript.TestScript) *house {
 var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
 
 // send sends a signal to a process of the story's house, which will start it again if it ends: "send KILL sekishod".
+// "send TERM sekishod gone" waits until it has ended.
 func send(ts *testscript.TestScript, _ bool, args []string) {
 	h := owned(ts)
 	p, ok := h.Processes[args[1]]
@@ -68,6 +69,15 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("send %v: no such signal or process", args)
 	}
 	ts.Check(syscall.Kill(p.PID, signals[args[0]]))
+	if len(args) == 3 && args[2] == "gone" {
+		begun := time.Now()
+		for syscall.Kill(p.PID, 0) == nil {
+			if time.Since(begun) > patience {
+				ts.Fatalf("%s does not end", args[1])
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
 }
 
 // findSession finds the person's last session on a target, waits until all was written about it, and says in $SESSION
