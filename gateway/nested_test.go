@@ -288,6 +288,31 @@ func TestNestedIsRecordedInAnyCase(t *testing.T) {
 	}
 }
 
+// Where the client of the outer session goes, what is inside ends by itself, as that client's session does.
+func TestNestedHangsUp(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	w.find["10.0.0.2"] = "db1"
+	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
+	outer := w.mustClient()
+	conn, err := outer.Dial("tcp", "10.0.0.2:22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hanging(t, inner)
+	outer.Close()
+	waitFor(t, func() bool { return len(w.noted(sekisho.EventSessionEnded)) == 2 })
+	for _, ev := range w.noted(sekisho.EventSessionEnded) {
+		if ev.Error != "" {
+			t.Errorf("a session ended with %q", ev.Error)
+		}
+	}
+}
+
 // What is inside a session ends with it.
 func TestNestedEndsWithOuter(t *testing.T) {
 	w := newWays(t)

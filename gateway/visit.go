@@ -86,7 +86,8 @@ func (v *visit) run(end *sshEnd) {
 		v.accept(ch)
 	}
 	end.over()
-	v.cancel() // what came through it goes with it
+	v.settle() // what came through it has lost its connection and ends by itself ...
+	v.cancel() // ... or is ended
 	v.channels.Wait()
 }
 
@@ -120,11 +121,11 @@ func (v *visit) leave() {
 // settle takes no more channels and waits for the open ones to end, within closeTime.
 func (v *visit) settle() {
 	v.mu.Lock()
-	v.ending = true
-	v.idle.Stop()
-	if v.open == 0 {
+	if !v.ending && v.open == 0 {
 		close(v.settled)
 	}
+	v.ending = true
+	v.idle.Stop()
 	v.mu.Unlock()
 	select {
 	case <-v.settled:

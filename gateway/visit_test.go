@@ -312,6 +312,9 @@ func TestVisitsEnd(t *testing.T) {
 		hanging(t, c)
 		visit.Close()
 		waitFor(t, func() bool { live, _ := w.gateway.Sessions(); return w.gateway.Visits() == 0 && len(live) == 0 })
+		if ev := w.one(sekisho.EventSessionEnded); ev.Error != "" || w.tape.end != "done" {
+			t.Errorf("the session ended with %q, its recording as %q", ev.Error, w.tape.end)
+		}
 	})
 	t.Run("shutdown", func(t *testing.T) {
 		w := newWays(t)
