@@ -9,10 +9,10 @@ type sftpReply struct {
 	attrs sftpAttrs
 }
 
-// sftpQuestion is a question of our own: a REALPATH, LSTAT or STAT, or the extension that expands a "~".
+// sftpQuestion is a question of our own: a REALPATH, LSTAT, STAT or FSTAT, or the extension that expands a "~".
 type sftpQuestion struct {
 	kind byte
-	path string
+	path string // of FSTAT the handle
 }
 
 const expandPath = "expand-path@openssh.com"

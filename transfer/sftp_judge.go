@@ -12,6 +12,7 @@ type sftpVerdict struct {
 	code   uint32
 	text   string
 	packet []byte // what is passed on
+	done   bool   // nothing is left to do for the target: the user is told that all went well
 }
 
 var refused = sftpVerdict{code: fxDenied, text: refusedText}
@@ -22,6 +23,8 @@ func (w *SFTPWatcher) judge(r *sftpRequest, f *sftpFields, packet []byte) error 
 	switch {
 	case err != nil:
 		return err
+	case v.done:
+		return w.leave(r, f)
 	case v.code == fxOK:
 		return w.admit(r, f, v.packet)
 	}
@@ -60,7 +63,11 @@ func (w *SFTPWatcher) verdict(r *sftpRequest, f *sftpFields, packet []byte) (sft
 	case len(w.limits.rules) == 0:
 		return refused, nil
 	case f.handles[0] != nil:
-		return w.handleVerdict(r, f, pass), nil
+		v := w.handleVerdict(r, f, pass)
+		if v.code == fxDenied && r.resizes(f) {
+			return w.sizeVerdict(r, f)
+		}
+		return v, nil
 	case r.spec == sftpOpen:
 		return w.openVerdict(r, f, packet)
 	case f.paths[0].way == 0:
@@ -90,6 +97,35 @@ func (w *SFTPWatcher) handleVerdict(r *sftpRequest, f *sftpFields, pass sftpVerd
 		return pass
 	}
 	return refused
+}
+
+// resizes says that the request gives an open file a size and nothing else, by a handle that may change it.
+func (r *sftpRequest) resizes(f *sftpFields) bool {
+	return r.spec == sftpFsetstat && f.attrs.onlySize && r.file.flags&fxfWrite != 0 && r.file.may >= sftpChanges
+}
+
+// sizeVerdict is of a size for an open file where nothing may be removed. scp ends every upload with one, that of what it
+// wrote. If the file has that size there is nothing to cut, and the target need not be asked to do it: what somebody else
+// appends in between stays.
+func (w *SFTPWatcher) sizeVerdict(r *sftpRequest, f *sftpFields) (sftpVerdict, error) {
+	now, err := w.askOne(fxpFstat, string(f.handles[0]))
+	if err != nil || now.code != fxOK || !now.attrs.hasSize || now.attrs.size != f.attrs.size {
+		return refused, err
+	}
+	return sftpVerdict{done: true}, nil
+}
+
+// leave answers a size that the file has already.
+func (w *SFTPWatcher) leave(r *sftpRequest, f *sftpFields) error {
+	w.mu.Lock()
+	r.file.fit(r.file.cut(f.attrs.size))
+	w.mu.Unlock()
+	op := r.operation("ok")
+	op.Took = w.since(op.Started)
+	if err := w.tell(op); err != nil {
+		return err
+	}
+	return w.inject(statusPacket(f.id, fxOK, ""))
 }
 
 // pathless is of a request that names neither path nor handle. Where somebody else is at home is told to who may read

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -352,5 +353,65 @@ func TestSFTPNoCutFlag(t *testing.T) {
 	last := all[len(all)-1]
 	if last[4] != pOpen || last[len(last)-5] != oWrite|oCreate {
 		t.Errorf("the target was asked %q", last)
+	}
+}
+
+// A handle's size may be given where nothing may be removed if it is the one that the file has; the target is not asked for it.
+func TestSFTPSizeThatIs(t *testing.T) {
+	root := tree(t, map[string]string{"long": "what was there", "short": "a"})
+	d := newDialogue(t, root, limited(sekisho.FileLimit{NoRemove: true}))
+	open := func(path string, flags int) string {
+		handle, code := d.open(path, flags)
+		if handle == "" {
+			t.Fatalf("%s: code %d", path, code)
+		}
+		return handle
+	}
+	fresh, short, long := open("new", oWrite|oCreate), open("short", oWrite|oCreate), open("long", oWrite|oCreate)
+	reader, appender := open("short", oRead), open("long", oWrite|oAppend)
+	for i, c := range []struct {
+		want   int
+		kind   byte
+		fields []any
+	}{
+		{sOK, pWrite, []any{fresh, u64(0), "fresh"}},
+		{sDenied, pFsetstat, []any{fresh, sized(4)}},
+		{sDenied, pFsetstat, []any{fresh, sized(6)}},
+		{sDenied, pFsetstat, []any{fresh, moded(5, 0o600)}},
+		{sDenied, pSetstat, []any{"new", sized(5)}},
+		{sOK, pFsetstat, []any{fresh, sized(5)}},
+		{sOK, pClose, []any{fresh}},
+		{sOK, pWrite, []any{short, u64(0), "longer"}},
+		{sOK, pFsetstat, []any{short, sized(6)}},
+		{sDenied, pFsetstat, []any{reader, sized(6)}},
+		{sOK, pClose, []any{short}},
+		{sOK, pWrite, []any{long, u64(0), "WHAT"}},
+		{sDenied, pFsetstat, []any{long, sized(4)}},
+		{sDenied, pFsetstat, []any{long, sized(0)}},
+		{sOK, pFsetstat, []any{long, sized(14)}},
+		{sDenied, pFsetstat, []any{appender, sized(0)}},
+		{sOK, pClose, []any{long}},
+	} {
+		if code := d.code(c.kind, c.fields...); code != c.want {
+			t.Errorf("%d: code %d, not %d", i, code, c.want)
+		}
+	}
+	var told []string
+	for _, op := range d.told {
+		if op.Name != "setstat" {
+			told = append(told, fmt.Sprint(op.Name, " ", op.Path, " ", op.SHA256))
+		}
+	}
+	if diff := cmp.Diff([]string{"upload new " + hash("fresh"), "upload short " + hash("longer"), "write long "}, told); diff != "" {
+		t.Error(diff)
+	}
+	if b, _ := os.ReadFile(root + "/long"); string(b) != "WHAT was there" {
+		t.Errorf("long holds %q", b)
+	}
+	all, _ := packets(d.toTarget.Bytes(), false)
+	for _, p := range all {
+		if p[4] == pFsetstat {
+			t.Errorf("the target was asked %q", p)
+		}
 	}
 }

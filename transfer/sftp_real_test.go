@@ -143,22 +143,28 @@ func (r sftpRun) find(t *testing.T, name, path string) transfer.Operation {
 // stockSFTP runs the stock client's commands against the stock server.
 func stockSFTP(t *testing.T, start string, limits []sekisho.FileLimit, commands ...string) sftpRun {
 	t.Helper()
-	told := filepath.Join(t.TempDir(), "told")
-	work, _ := json.Marshal(middleWork{Limits: limits, Told: told, Start: start, Server: []string{sftpServer}})
-	var run sftpRun
 	cmd := exec.Command("sftp", "-q", "-b", "-", "-D", os.Args[0])
-	cmd.Env = append(os.Environ(), middleEnv+"="+string(work))
-	cmd.Dir = t.TempDir()
 	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-	err := cmd.Run()
-	timer.Stop()
-	run.said = said.String()
+	run, err := through(t, cmd, start, limits)
 	if err != nil {
 		t.Errorf("sftp: %v\n%s", err, run.said)
 	}
+	return run
+}
+
+// through runs a stock client that starts a watcher and the stock server.
+func through(t *testing.T, cmd *exec.Cmd, start string, limits []sekisho.FileLimit) (run sftpRun, err error) {
+	t.Helper()
+	told := filepath.Join(t.TempDir(), "told")
+	work, _ := json.Marshal(middleWork{Limits: limits, Told: told, Start: start, Server: []string{sftpServer}})
+	cmd.Env = append(os.Environ(), middleEnv+"="+string(work))
+	cmd.Dir = t.TempDir()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	err = cmd.Run()
+	timer.Stop()
+	run.said = said.String()
 	lines, _ := os.ReadFile(told)
 	for d := json.NewDecoder(bytes.NewReader(lines)); d.More(); {
 		var op transfer.Operation
@@ -167,7 +173,7 @@ func stockSFTP(t *testing.T, start string, limits []sekisho.FileLimit, commands 
 		}
 		run.told = append(run.told, op)
 	}
-	return run
+	return run, err
 }
 
 func write(t *testing.T, path string, b []byte) {
@@ -327,6 +333,43 @@ func TestStockSFTPRefused(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where nothing may be removed, scp uploads what is new or grows, and cuts nothing short. It sets the size at the end.
+func TestStockSCPNoRemove(t *testing.T) {
+	realPrograms(t)
+	near, far := t.TempDir(), t.TempDir()
+	data := noise(300_000)
+	write(t, near+"/file", data)
+	write(t, near+"/empty", nil)
+	write(t, far+"/short", []byte("short"))
+	write(t, far+"/long", noise(300_001))
+	for _, c := range []struct {
+		from, to string
+		good     bool
+		want     transfer.Operation
+	}{
+		{"file", "new", true, op("upload", far+"/new", "", "ok", 300_000, hash(string(data)))},
+		{"empty", "new2", true, op("upload", far+"/new2", "", "ok", 0, hash())},
+		{"file", "short", true, op("upload", far+"/short", "", "ok", 300_000, hash(string(data)))},
+		{"file", "long", false, op("setstat", far+"/long", "", "refused", 0, "")},
+		{"empty", "long", false, op("setstat", far+"/long", "", "refused", 0, "")},
+	} {
+		cmd := exec.Command("scp", "-q", "-D", os.Args[0], near+"/"+c.from, "host:"+far+"/"+c.to)
+		run, err := through(t, cmd, far, limited(sekisho.FileLimit{NoRemove: true}))
+		// The stock client says what it could not set, and ends with 0 all the same.
+		if err != nil || (run.said == "") != c.good {
+			t.Errorf("%s to %s: %v\n%s", c.from, c.to, err, run.said)
+		}
+		if diff := cmp.Diff(c.want, run.find(t, c.want.Name, c.want.Path), timeless); diff != "" {
+			t.Errorf("%s to %s: %s", c.from, c.to, diff)
+		}
+	}
+	same(t, near+"/file", far+"/new")
+	same(t, near+"/file", far+"/short")
+	if info, err := os.Stat(far + "/long"); err != nil || info.Size() != 300_001 {
+		t.Errorf("long: %v %v", info, err)
 	}
 }
 

@@ -91,6 +91,7 @@ var (
 	sftpRead     = sftpSpecs[fxpRead]
 	sftpWrite    = sftpSpecs[fxpWrite]
 	sftpFstat    = sftpSpecs[fxpFstat]
+	sftpFsetstat = sftpSpecs[fxpFsetstat]
 	sftpOpendir  = sftpSpecs[fxpOpendir]
 	sftpRealpath = sftpSpecs[fxpRealpath]
 	sftpExpand   = sftpExtensions[expandPath]

@@ -111,12 +111,14 @@ func (s *sftpBody) whole() bool { return !s.bad && len(s.b) == 0 }
 // sftpAttrs are those of a file's attributes that matter here (§5).
 type sftpAttrs struct {
 	hasSize, hasMode bool
+	onlySize         bool // nothing else is in them
 	size             uint64
 	mode             uint32
 }
 
 func (s *sftpBody) attrs() (a sftpAttrs) {
 	flags := s.uint32()
+	a.onlySize = flags == 1
 	if a.hasSize = flags&1 != 0; a.hasSize {
 		a.size = s.uint64()
 	}
