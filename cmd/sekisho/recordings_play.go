@@ -66,6 +66,7 @@ func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
 	var buf []byte
 	last := time.Duration(0)
 	met := cmd.Channel == nil
+	played, files := false, 0
 	for {
 		e, err := r.Next()
 		if errors.Is(err, io.EOF) && !met {
@@ -74,8 +75,14 @@ func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
 				Next:     "sekisho recordings export --format json shows those it has.",
 			}
 		}
+		if errors.Is(err, io.EOF) && !played && files > 0 {
+			fmt.Fprintf(a.err, "There is nothing to play: %s; see sekisho recordings export --format text.\n", operations(files))
+		}
 		if err != nil {
 			return err
+		}
+		if e.Kind == recording.File {
+			files++
 		}
 		if cmd.Channel == nil && e.Kind != recording.Note && e.Kind != recording.ChannelOpen && e.Kind != recording.ChannelClose {
 			cmd.Channel = &e.Channel
@@ -95,12 +102,19 @@ func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
 		if err := cmd.pause(a.ctx, e.At-last); err != nil {
 			return err
 		}
-		last = max(last, e.At)
+		last, played = max(last, e.At), true
 		buf = screen.Append(buf[:0], e.Data)
 		if _, err := a.out.Write(buf); err != nil {
 			return err
 		}
 	}
+}
+
+func operations(n int) string {
+	if n == 1 {
+		return "1 file operation"
+	}
+	return fmt.Sprintf("%d file operations", n)
 }
 
 func (cmd *recordingsPlayCmd) pause(ctx context.Context, gap time.Duration) error {

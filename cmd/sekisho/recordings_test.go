@@ -43,6 +43,15 @@ type desk struct{ key, file, signer string }
 
 func newDesk(t *testing.T, output string) desk {
 	t.Helper()
+	return deskOf(t, []recording.Entry{
+		{Kind: recording.PTYRequest, Data: recording.PTY{Term: "xterm", Cols: 90, Rows: 30}.Encode()},
+		{Kind: recording.Output, At: time.Second, Data: []byte(output)},
+		{Kind: recording.Output, At: time.Hour, Data: []byte("later\r\n")},
+	})
+}
+
+func deskOf(t *testing.T, entries []recording.Entry) desk {
+	t.Helper()
 	dir := t.TempDir()
 	d := desk{key: filepath.Join(dir, "auditor.key"), file: filepath.Join(dir, "x.rec")}
 	if code, _, errs := run(t, "keys", "generate", "-o", d.key, "--label", "auditors"); code != 0 {
@@ -67,11 +76,7 @@ func newDesk(t *testing.T, output string) desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []recording.Entry{
-		{Kind: recording.PTYRequest, Data: recording.PTY{Term: "xterm", Cols: 90, Rows: 30}.Encode()},
-		{Kind: recording.Output, At: time.Second, Data: []byte(output)},
-		{Kind: recording.Output, At: time.Hour, Data: []byte("later\r\n")},
-	} {
+	for _, e := range entries {
 		if err := errors.Join(w.Append(e), w.Flush()); err != nil {
 			t.Fatal(err)
 		}
@@ -200,6 +205,15 @@ func TestPlayIsSafe(t *testing.T) {
 	_, _, errs = run(t, "recordings", "play", d.file, "--key", d.key, "--speed", "1000", "--idle-limit", "1ms")
 	if !strings.Contains(errs, "Not checked") {
 		t.Errorf("without a signer nothing is said: %s", errs)
+	}
+}
+
+func TestPlayOnlyFiles(t *testing.T) {
+	file := recording.Entry{Kind: recording.File, Data: []byte(`{"operation":"upload","path":"/a","result":"ok"}`)}
+	d := deskOf(t, []recording.Entry{file, file})
+	code, out, errs := run(t, "recordings", "play", d.file, "--key", d.key, "--signer", d.signer)
+	if code != 0 || out != "" || !strings.Contains(errs, "There is nothing to play: 2 file operations; see sekisho recordings export") {
+		t.Errorf("%d %q %s", code, out, errs)
 	}
 }
 
