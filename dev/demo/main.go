@@ -39,9 +39,13 @@ func main() {
 			stop()
 		}()
 	}
+	filling := false
+	flag.Visit(func(f *flag.Flag) { filling = filling || f.Name == "fill" })
 	err := errors.New("unexpected arguments")
 	switch {
-	case *fill != "":
+	case filling && *fill == "":
+		err = errors.New("-fill: which URL?")
+	case filling:
 		err = fillForms(ctx, *file, *person, *fill)
 	case flag.NArg() == 0:
 		err = run(ctx, *check)
