@@ -64,7 +64,12 @@ func check(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("configuration and %d policies are good\n", len(set.Policies()))
+	switch n := len(set.Policies()); n {
+	case 1:
+		fmt.Println("configuration and 1 policy are good")
+	default:
+		fmt.Printf("configuration and %d policies are good\n", n)
+	}
 	if len(set.Policies()) == 0 {
 		fmt.Printf("without a policy nobody may do anything: put .cedar files into %s\n", cfg.Policies)
 	}
