@@ -49,7 +49,7 @@ func before(r Request) (sekisho.Decision, bool) {
 	case !slices.Contains(r.Target.Logins, r.Login):
 		login, target := clip(r.Login), clip(r.Target.Name)
 		return deny("Target "+target+" has no login "+login+".",
-			"Check the name before the @, or ask an administrator to add "+login+" to the logins of "+target+"."), false
+			"Check the login, or ask an administrator to add "+login+" to the logins of "+target+"."), false
 	}
 	return sekisho.Decision{}, true
 }

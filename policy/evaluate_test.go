@@ -110,7 +110,7 @@ func TestEvaluate(t *testing.T) {
 			denied([]string{"freeze"}, "Policy freeze forbids sam@example.com (groups: sre) to go onto db1 as root.",
 				"No permit outweighs a forbid: ask an administrator about policy freeze.")},
 		{"a login the target lacks", `@id("all") permit (principal, action, resource);`, connect(someone("sam", "sre"), db1, "oracle"),
-			denied(nil, "Target db1 has no login oracle.", "Check the name before the @, or ask an administrator to add oracle to the logins of db1.")},
+			denied(nil, "Target db1 has no login oracle.", "Check the login, or ask an administrator to add oracle to the logins of db1.")},
 		{"an audited target is audited whatever the policy says", `@id("all") permit (principal, action, resource);`, connect(someone("sam"), &audited, "root"),
 			allowed(plain(strict), "all")},
 		{"limits of several permits", `
