@@ -52,6 +52,7 @@ type traveller struct {
 	banner  func(string) error
 	asked   bool // they were asked to prove themselves, or need not be; nobody is twice
 	proven  bool // they did
+	told    bool // they were told why a key of theirs does not fit
 }
 
 // admission is what a traveller was let in to: a session whose walk waits for the end of the handshake, or a visit.
@@ -98,15 +99,13 @@ func (t *traveller) serverConfig(ctx context.Context, host ssh.Signer) *ssh.Serv
 		PreAuthConnCallback:     func(c ssh.ServerPreAuthConn) { t.banner = c.SendAuthBanner },
 		PublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			_, err := t.claim(ctx, meta.User(), key)
-			return &ssh.Permissions{}, hint(err)
+			return &ssh.Permissions{}, t.hint(err)
 		},
 		VerifiedPublicKeyCallback: func(meta ssh.ConnMetadata, key ssh.PublicKey, _ *ssh.Permissions, _ string) (*ssh.Permissions, error) {
 			return t.proved(ctx, meta.User(), key)
 		},
 	}
-	if t.gateway.cfg.WithoutCertificate {
-		config.KeyboardInteractiveCallback = t.strange(ctx)
-	}
+	config.KeyboardInteractiveCallback = t.strange(ctx)
 	addHostKeys(config, host)
 	return config
 }
@@ -153,6 +152,7 @@ func (t *traveller) claim(ctx context.Context, user string, key ssh.PublicKey) (
 // proved runs once the client has signed with the key: the sign-in behind it must live and the walk begins, or the
 // person is asked to prove themselves. A refusal is shown as a banner.
 func (t *traveller) proved(ctx context.Context, user string, key ssh.PublicKey) (*ssh.Permissions, error) {
+	t.told = true // from here on, whatever is wrong
 	c, err := t.claim(ctx, user, key)
 	if err != nil {
 		return nil, say(err)
@@ -291,9 +291,10 @@ func say(err error) error {
 }
 
 // hint is say for a key that is only offered: silent, unless there is a sentence for it.
-func hint(err error) error {
+func (t *traveller) hint(err error) error {
 	if r := (*sekisho.Refusal)(nil); !errors.As(err, &r) {
 		return err
 	}
+	t.told = true
 	return say(err)
 }

@@ -99,7 +99,7 @@ func (t *traveller) mend(ctx context.Context, c *claim, pass *sekisho.Pass, q *Q
 	if pass == nil {
 		return say(wrong) // whose certificate it is, is not known
 	}
-	if err := t.banner(sekisho.Say(wrong) + "\r\n"); err != nil {
+	if err := t.banner(bare(wrong) + "\r\n"); err != nil {
 		return err
 	}
 	return &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{
@@ -109,9 +109,21 @@ func (t *traveller) mend(ctx context.Context, c *claim, pass *sekisho.Pass, q *Q
 	}}
 }
 
-// strange is keyboard-interactive for who shows no certificate.
+// bare is what is wrong without the next step: that is the link, which follows.
+func bare(wrong error) string {
+	if r := (*sekisho.Refusal)(nil); errors.As(wrong, &r) {
+		return r.Sentence
+	}
+	return sekisho.Say(wrong)
+}
+
+// strange is keyboard-interactive for who shows no certificate. Clients come to it when none of their keys fits. Where the
+// configuration does not let such people in, all that they get is told once what to do.
 func (t *traveller) strange(ctx context.Context) func(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	return func(meta ssh.ConnMetadata, show ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		if !t.gateway.cfg.WithoutCertificate {
+			return nil, t.turnDown()
+		}
 		to, err := t.where(ctx, meta.User())
 		if err != nil {
 			return nil, say(err)
@@ -123,6 +135,14 @@ func (t *traveller) strange(ctx context.Context) func(ssh.ConnMetadata, ssh.Keyb
 		}
 		return t.answer(ctx, c, "", q, show)
 	}
+}
+
+// turnDown refuses who shows no certificate, with a sentence unless they have heard one.
+func (t *traveller) turnDown() error {
+	if t.told {
+		return errStranger
+	}
+	return t.hint(&sekisho.Refusal{Sentence: "None of your keys is a valid certificate for this gateway.", Next: "Run: sekisho login --agent", Cause: errStranger})
 }
 
 // answer asks the question, once, and lets in who answers it. subject is who must; empty: anybody, who then it is that

@@ -62,7 +62,7 @@ func TestEndedIsMended(t *testing.T) {
 			t.Fatalf("%v\n%s", err, shows)
 		}
 		w.echoes(c)
-		for _, want := range []string{"Your sign-in has ended. Run: sekisho login", "Prove yourself in a browser:", "https://sekisho.example.com/prove/1", "ABCD-EFGH"} {
+		for _, want := range []string{"Your sign-in has ended.\r\n", "Prove yourself in a browser:", "https://sekisho.example.com/prove/1", "ABCD-EFGH"} {
 			if !strings.Contains(shows.String(), want) {
 				t.Errorf("%q is not in %q", want, shows)
 			}
@@ -89,7 +89,7 @@ func TestStaleIsMended(t *testing.T) {
 			t.Fatalf("%v\n%s", err, shows)
 		}
 		w.echoes(c)
-		if !strings.Contains(shows.String(), "root on db1 is for people who proved themselves no longer than 1h ago. Run: sekisho login --fresh") {
+		if !strings.Contains(shows.String(), "root on db1 is for people who proved themselves no longer than 1h ago.\r\n") {
 			t.Errorf("shows %q", shows)
 		}
 		if q := w.questions(); len(q) != 1 || q[0].Why != "stale" || q[0].Fresh != time.Hour {
@@ -261,7 +261,7 @@ func TestBatchHearsWhy(t *testing.T) {
 	if _, err := w.atPort(config); err == nil {
 		t.Error("let in")
 	}
-	if got := shows.String(); got != "Your sign-in has ended. Run: sekisho login\r\n" || len(w.questions()) != 0 {
+	if got := shows.String(); got != "Your sign-in has ended.\r\n" || len(w.questions()) != 0 {
 		t.Errorf("hears %q, asked %+v", got, w.questions())
 	}
 }
@@ -272,11 +272,15 @@ func TestWithoutCertificate(t *testing.T) {
 		onEveryWay(t, func(t *testing.T, in wayIn) {
 			w := newWays(t, func(c *gateway.Config) { c.WithoutCertificate = open })
 			w.prove = proves("ken@example.com")
-			config := w.client(in.user, &terminal{}, newKey(t))
+			shows := &terminal{}
+			config := w.client(in.user, shows, newKey(t), newKey(t))
 			c, err := in.come(w, config)
 			if !open {
 				if err == nil || len(w.questions()) != 0 {
 					t.Errorf("%v, asked %+v", err, w.questions())
+				}
+				if got := shows.String(); got != "None of your keys is a valid certificate for this gateway. Run: sekisho login --agent\r\n" {
+					t.Errorf("hears %q", got)
 				}
 				return
 			}
@@ -298,6 +302,20 @@ func TestWithoutCertificate(t *testing.T) {
 	w.decision = sekisho.Decision{Effect: sekisho.Deny, Reason: "No policy lets you."}
 	if _, err := w.atPort(w.client("root%db1", &terminal{}, w.mei())); err == nil || len(w.questions()) != 0 {
 		t.Errorf("%v, asked %+v", err, w.questions())
+	}
+}
+
+// Who has other keys beside a certificate that fits is told nothing.
+func TestOtherKeysAreNoMatter(t *testing.T) {
+	w := newWays(t)
+	shows := &terminal{}
+	c, err := w.atPort(w.client("root%db1", shows, newKey(t), newKey(t), w.mei()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.echoes(c)
+	if shows.String() != "" {
+		t.Errorf("hears %q", shows)
 	}
 }
 

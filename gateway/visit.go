@@ -206,8 +206,8 @@ func (v *visit) jump(ch ssh.NewChannel) {
 	v.gateway.arrive(v.ctx, conn, arrival{way: sekisho.WayJump, parent: v.ID, client: v.client, target: target, names: []string{host, target}})
 }
 
-// list answers a session channel: whatever shell or command is asked for, there is a list of what one may reach. Who does
-// not say what the channel is for, or does not take the list, ends the visit.
+// list answers a session channel: whatever shell or command is asked for, there is a list of what one may reach, and no
+// command is run. Who does not say what the channel is for, or does not take the list, ends the visit.
 func (v *visit) list(ch ssh.NewChannel) {
 	channel, requests, err := ch.Accept()
 	if err != nil {
@@ -231,17 +231,17 @@ func (v *visit) list(ch ssh.NewChannel) {
 
 // answer answers requests until the list was asked for and shown.
 func (v *visit) answer(channel ssh.Channel, requests <-chan *ssh.Request) {
-	var out io.Writer = channel
+	var out, errOut io.Writer = channel, channel.Stderr()
 	for req := range requests {
 		switch req.Type {
 		case "shell", "exec":
 			req.Reply(true, nil)
 			go ssh.DiscardRequests(requests)
-			status := v.show(out, channel.Stderr(), wantsJSON(req))
+			status := v.listFor(req, out, errOut)
 			channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
 			return
 		case "pty-req":
-			out = &returning{channel}
+			out, errOut = &returning{out}, &returning{errOut}
 			req.Reply(true, nil)
 		case "env", "window-change":
 			req.Reply(false, nil)
@@ -250,6 +250,20 @@ func (v *visit) answer(channel ssh.Channel, requests <-chan *ssh.Request) {
 			req.Reply(false, nil)
 		}
 	}
+}
+
+// listFor gives the list that a request gets, and the exit status. A command is not run, and a script must not take it for
+// one that was.
+func (v *visit) listFor(req *ssh.Request, out, errOut io.Writer) uint32 {
+	switch {
+	case wantsJSON(req):
+		return v.show(out, errOut, true)
+	case req.Type == "exec":
+		io.WriteString(errOut, "No command was run: the user name names no target. Write LOGIN%TARGET as the user name.\n")
+		v.show(errOut, errOut, false)
+		return 1
+	}
+	return v.show(out, errOut, false)
 }
 
 // wantsJSON: `ssh GATEWAY json`; programs that are used to say --json may.
@@ -265,7 +279,7 @@ func (v *visit) show(out, errOut io.Writer, asJSON bool) uint32 {
 	places, err := v.gateway.cfg.Reachable(ctx, v.pass, v.client)
 	if err != nil {
 		v.gateway.cfg.Log.Error("list what is reachable", "visit", v.ID, "error", err)
-		fmt.Fprintf(errOut, "%s\r\n", sekisho.Say(err))
+		fmt.Fprintln(errOut, sekisho.Say(err))
 		return 1
 	}
 	more := max(len(places)-maxPlaces, 0)
@@ -304,7 +318,8 @@ func (v *visit) table(out io.Writer, places []Place) {
 	if v.port != "22" {
 		flag, jump = "-p "+v.port+" ", jump+":"+v.port
 	}
-	fmt.Fprintf(out, "\nTo go there:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET\n", flag, v.gateway.cfg.Host, jump)
+	fmt.Fprintf(out, "\nTo go there:  ssh LOGIN%%TARGET@sekisho-gateway   (with the lines that sekisho ssh-config prints)\n"+
+		"         or:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET\n", flag, v.gateway.cfg.Host, jump)
 }
 
 func (v *visit) globalRequests(requests <-chan *ssh.Request) {
