@@ -1,16 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -50,9 +47,6 @@ func (cmd *auditListCmd) Run(a *app) error {
 	if cmd.Limit < 1 || cmd.Limit > 1_000_000 {
 		return &usageError{"--limit must be between 1 and 1000000"}
 	}
-	if err := checkKind(cmd.Kind); err != nil {
-		return err
-	}
 	since, err := parseSince(cmd.Since, time.Now())
 	if err != nil {
 		return err
@@ -61,12 +55,10 @@ func (cmd *auditListCmd) Run(a *app) error {
 	if !since.IsZero() {
 		req.Since = timestamppb.New(since)
 	}
-	lines, err := a.events(req, cmd.Limit+1) // one more shows whether there are more
+	lines, err := a.events(req, cmd.Limit)
 	if err != nil {
 		return err
 	}
-	more := len(lines) > cmd.Limit
-	lines = lines[:min(len(lines), cmd.Limit)]
 	if cmd.JSON {
 		for _, line := range lines {
 			if _, err := a.out.Write(append(line, '\n')); err != nil {
@@ -83,11 +75,7 @@ func (cmd *auditListCmd) Run(a *app) error {
 		}
 		rows = append(rows, row)
 	}
-	err = a.table([]string{"SEQ", "TIME", "KIND", "WHO", "TARGET", "DECISION", "WHAT"}, rows)
-	if err == nil && more {
-		fmt.Fprintf(a.err, "The %d newest events; more with --limit.\n", len(rows))
-	}
-	return err
+	return a.table([]string{"SEQ", "TIME", "KIND", "WHO", "TARGET", "DECISION", "WHAT"}, rows)
 }
 
 // maxAsked is how many events one call may ask for.
@@ -176,44 +164,25 @@ func eventRow(line []byte) ([]string, error) {
 	return []string{fmt.Sprint(ev.Seq), local(ev.Time), ev.Kind, ev.Actor, target, decision, what(ev)}, nil
 }
 
-// shownFirst are the keys of an event's details that say most; the others follow by name, and the technical ones last.
-var (
-	shownFirst = []string{"operation", "type", "path", "to", "bytes", "result", "sha256", "command", "subsystem", "destination", "why"}
-	shownLast  = []string{"channel", "protocol", "seconds"}
-)
-
-// detailKeys are the keys of an event's details in the order in which they are shown.
-func detailKeys(detail map[string]string) []string {
-	place := func(key string) int {
-		if i := slices.Index(shownFirst, key); i >= 0 {
-			return i
-		}
-		return len(shownFirst) + 1 + slices.Index(shownLast, key)
-	}
-	return slices.SortedFunc(maps.Keys(detail), func(a, b string) int {
-		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
-	})
-}
-
 // what tells the rest of the event in a few words.
 func what(ev *sekisho.Event) string {
 	var parts []string
-	put := func(name, value string) { parts = append(parts, quoted(name)+"="+quoted(short(value))) }
 	add := func(name, value string) {
 		if value != "" {
-			put(name, value)
+			parts = append(parts, name+"="+short(value))
 		}
 	}
 	if c := ev.Certificate; c != nil {
 		add(c.Type, strings.Join(c.Principals, ","))
 		add("key_id", fmt.Sprintf("%s/%d", c.KeyID, ev.Seq))
 	}
-	for _, k := range detailKeys(ev.Detail) {
-		value := ev.Detail[k]
-		if k == "sha256" {
-			value = value[:min(len(value), 12)]
-		}
-		put(k, value)
+	keys := []string{}
+	for k := range ev.Detail {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		add(k, ev.Detail[k])
 	}
 	if d := ev.Decision; d != nil {
 		add("limits", limited(d.Limits))
@@ -223,15 +192,6 @@ func what(ev *sekisho.Event) string {
 	add("session", ev.Session)
 	add("from", ev.ClientAddress)
 	return strings.Join(parts, " ")
-}
-
-// quoted makes a value that could be read as more than one field a Go string.
-func quoted(s string) string {
-	plain := func(r rune) bool { return unicode.IsPrint(r) && !strings.ContainsRune(" =\"'`\\", r) }
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return strconv.Quote(s)
 }
 
 // short keeps one value from filling the screen; --json shows it whole.
