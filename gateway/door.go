@@ -138,7 +138,7 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 	if err != nil {
 		return nil, fmt.Errorf("log in to target %s: %w", s.Target, err)
 	}
-	return &sshEnd{conn, channels, requests}, s.far.SetDeadline(time.Time{})
+	return shaken(s.far, &sshEnd{conn, channels, requests})
 }
 
 // serve runs the server's side of an SSH handshake within handshakeTime, unless a step of it takes charge of the
@@ -166,5 +166,15 @@ func (g *Gateway) serve(near net.Conn, config *ssh.ServerConfig) (*sshEnd, *ssh.
 		go discard(unproved)
 		return nil, nil, fmt.Errorf("user's SSH: %w", err)
 	}
-	return &sshEnd{server.Conn, channels, requests}, server.Permissions, near.SetDeadline(time.Time{})
+	end, err := shaken(near, &sshEnd{server.Conn, channels, requests})
+	return end, server.Permissions, err
+}
+
+// shaken lifts the deadline of a handshake that is over, unless the connection has ended in the meantime.
+func shaken(conn net.Conn, end *sshEnd) (*sshEnd, error) {
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		end.drop()
+		return nil, err
+	}
+	return end, nil
 }

@@ -1,15 +1,18 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -419,6 +422,38 @@ func TestSentAhead(t *testing.T) {
 			waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live)+deciding == 0 })
 		})
 	}
+}
+
+// lingering is a connection whose handshake's deadline is lifted only when it has been closed.
+type lingering struct {
+	net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *lingering) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+func (c *lingering) SetDeadline(at time.Time) error {
+	if at.IsZero() {
+		<-c.closed
+	}
+	return c.Conn.SetDeadline(at)
+}
+
+// Nor is anything left where who is inside breaks the protocol before anybody has looked at them.
+func TestSentAheadAtOnce(t *testing.T) {
+	w := newWays(t)
+	m := newWire(t, w.connect(func(ctx context.Context, conn net.Conn) {
+		w.gateway.ServeSSH(ctx, &lingering{Conn: conn, closed: make(chan struct{})})
+	}))
+	if err := m.enter("root%db1", w.mei()); err != nil {
+		t.Fatal(err)
+	}
+	m.sayOften(200, data(99, "x"))
+	waitFor(t, func() bool { knocking, _ := w.gateway.Standing(); return knocking == 0 })
 }
 
 // Key exchange upon key exchange: each is taken, and the session goes on; one that is begun and never ended holds up only
