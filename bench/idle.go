@@ -21,7 +21,7 @@ func idle(ctx context.Context, s *street, p plan) error {
 	return s.measureIdle(ctx, "sshd", []string{"db1"}, []int{s.house.pid("connector-db1")}, p.n)
 }
 
-// perConnector is how many sessions one connector gets: a link carries 1,024 streams at most.
+// perConnector is how many sessions one connector gets, so that the load of two is measured.
 const perConnector = 1000
 
 // crowd is idle with so many sessions that the targets must be light ones.

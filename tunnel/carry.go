@@ -49,7 +49,7 @@ func (l *Link) reach(ctx context.Context, name string) (conn net.Conn, reason st
 	select {
 	case l.slots <- struct{}{}:
 	default:
-		return nil, "too many streams", fmt.Errorf("%d streams are open, which is the limit", cap(l.slots))
+		return nil, fmt.Sprint(reasonFull, ": ", cap(l.slots)), fmt.Errorf("%d streams are open, which is the limit (max_streams)", cap(l.slots))
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,12 +32,20 @@ func (r *Registry) serveData(conn *tls.Conn, h hello) {
 		s.answer <- nil
 		<-s.done
 	case failed:
-		s.answer <- &unreachable{reason: f.reason}
+		s.answer <- because(p.member.Name, f.reason)
 	case nil:
 		s.answer <- fmt.Errorf("%w: %v", errDead, err)
 	default:
 		s.answer <- fmt.Errorf("frame of kind %d, want opened", f.kind())
 	}
+}
+
+// because gives the connector's reason why it did not open a stream.
+func because(connector, reason string) error {
+	if strings.HasPrefix(reason, reasonFull) {
+		return fmt.Errorf("%w: connector %s: %s", errFull, connector, reason)
+	}
+	return &unreachable{reason: reason}
 }
 
 // offer adds a data connection to its link: the same connector, and within the bounds.
@@ -52,6 +61,7 @@ func (r *Registry) offer(s *spare, h hello) (*peer, error) {
 	case len(p.spares) >= r.cfg.MaxSpare:
 		return nil, fmt.Errorf("link has %d spare data connections, which is the limit", len(p.spares))
 	}
+	s.link = p
 	p.conns[s] = struct{}{}
 	p.hand(s)
 	return p, nil

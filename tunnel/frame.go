@@ -17,6 +17,10 @@ const (
 	maxTargets = 1024 // that one link may offer
 )
 
+// reasonFull begins the reason of a failed frame where the connector carries all the streams it can. The gateway then
+// tries another link.
+const reasonFull = "too many streams"
+
 // kind is the first byte of a frame; the numbers are the wire's and never change their meaning.
 type kind uint8
 

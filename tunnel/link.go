@@ -26,7 +26,8 @@ type LinkConfig struct {
 	Connector string
 	// Targets maps names to addresses (host:port). Nothing else is ever dialled.
 	Targets map[string]string
-	// Spare is how many data connections are kept ready (2, at most 64), MaxStreams how many streams are carried (1,024).
+	// Spare is how many data connections are kept ready (2, at most 64), MaxStreams how many streams are carried
+	// (4,096, at most 10,000): beyond it the gateway tries another link, or refuses.
 	Spare, MaxStreams int
 	// Dial reaches a target's address; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -43,6 +44,9 @@ const (
 	steadyTime  = 30 * time.Second // a link that lived this long makes the backoff start anew
 	dialTime    = 5 * time.Second  // for a target
 	mostSpare   = 64
+	// maxStreams are enough for one person to have all the sessions that a gateway gives them, and for others beside them.
+	maxStreams  = 4096
+	mostStreams = 10_000 // so that the spare connections beside them fit the gateway's maxConns
 )
 
 // Link is the connector's end. Use NewLink.
@@ -83,8 +87,9 @@ func NewLink(cfg LinkConfig) (*Link, error) {
 	}
 	cfg.Spare = min(cfg.Spare, mostSpare)
 	if cfg.MaxStreams <= 0 {
-		cfg.MaxStreams = 1024
+		cfg.MaxStreams = maxStreams
 	}
+	cfg.MaxStreams = min(cfg.MaxStreams, mostStreams)
 	if cfg.DrainTime <= 0 {
 		cfg.DrainTime = 30 * time.Second
 	}

@@ -116,6 +116,7 @@ func (p *peer) cut() {
 // connector has answered the open frame; from then on it belongs to who dialled.
 type spare struct {
 	conn   *tls.Conn
+	link   *peer // set once the link has taken it
 	prompt *prompt
 	taken  bool       // under the registry's lock: an open frame was or is being written
 	answer chan error // the connector's answer to it

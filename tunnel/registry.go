@@ -33,7 +33,8 @@ type RegistryConfig struct {
 	Now func() time.Time
 
 	// MaxLinks bounds all links together (10,000), MaxConns the data connections of one link, spare or in use
-	// (1,024), MaxSpare the spare ones among them (128), MaxPending the Dials that wait on one link (256).
+	// (10,240: no fewer than the gateway has sessions), MaxSpare the spare ones among them (128), MaxPending the Dials
+	// that wait on one link (256).
 	MaxLinks, MaxConns, MaxSpare, MaxPending int
 	// OpenTime bounds one Dial (10 s).
 	OpenTime time.Duration
@@ -42,6 +43,14 @@ type RegistryConfig struct {
 // linksPerConnector is how many links one connector may have here at once: the live one, one that drains, and
 // those whose death has not been noticed yet. Above it the oldest is cut.
 const linksPerConnector = 4
+
+// The standard bounds; RegistryConfig says what they are on.
+const (
+	maxLinks   = 10_000
+	maxConns   = 10_240
+	maxSpare   = 128
+	maxPending = 256
+)
 
 // refusedPause is how far apart two events are about one connector that is refused.
 const refusedPause = time.Minute
@@ -75,7 +84,7 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		cfg.Note = func(context.Context, *sekisho.Event) error { return nil }
 	}
 	for field, standard := range map[*int]int{
-		&cfg.MaxLinks: 10_000, &cfg.MaxConns: 1024, &cfg.MaxSpare: 128, &cfg.MaxPending: 256,
+		&cfg.MaxLinks: maxLinks, &cfg.MaxConns: maxConns, &cfg.MaxSpare: maxSpare, &cfg.MaxPending: maxPending,
 	} {
 		if *field <= 0 {
 			*field = standard
@@ -99,17 +108,21 @@ func (r *Registry) Dial(ctx context.Context, target string) (net.Conn, error) {
 	defer cancel()
 	// A spare connection can turn out dead; each try uses one up, so a link of dead ones ends this soon.
 	var err error
+	full := map[*peer]error{}
 	for range 2 * linksPerConnector {
 		var s *spare
-		if s, err = r.take(ctx, target); err != nil {
+		if s, err = r.take(ctx, target, full); err != nil {
 			return nil, refusal(target, err)
 		}
 		if err = s.open(ctx, target); err == nil {
 			return s.stream(), nil
 		}
 		s.kill()
-		if !errors.Is(err, errDead) {
-			break
+		switch {
+		case errors.Is(err, errFull):
+			full[s.link] = err
+		case !errors.Is(err, errDead):
+			return nil, refusal(target, err)
 		}
 	}
 	return nil, refusal(target, err)
@@ -119,7 +132,8 @@ func (r *Registry) Dial(ctx context.Context, target string) (net.Conn, error) {
 func (r *Registry) Linked(target string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pick(target) != nil
+	_, err := r.pick(target, nil)
+	return !errors.Is(err, errNoLink)
 }
 
 // Cut ends all links of a connector and every stream on them, at once. Call it once Authorize refuses the connector:
@@ -152,30 +166,37 @@ func (r *Registry) Close() error {
 	return nil
 }
 
-// pick chooses the link for a new stream: the newest that has a spare connection, else the newest.
-func (r *Registry) pick(target string) *peer {
+// pick chooses the link for a new stream: the newest that has a spare connection, else the newest that can have one
+// more. The connectors of the links in full have said so. The error is errNoLink, or an errFull that says how.
+func (r *Registry) pick(target string, full map[*peer]error) (*peer, error) {
 	var newest *peer
+	err := errNoLink
 	for _, p := range slices.Backward(r.targets[target]) {
-		if !p.usable(r.cfg.Now()) {
-			continue
-		}
-		if len(p.spares) > 0 {
-			return p
-		}
-		if newest == nil {
+		switch {
+		case !p.usable(r.cfg.Now()):
+		case full[p] != nil:
+			err = full[p]
+		case len(p.spares) > 0:
+			return p, nil
+		case len(p.conns)+len(p.waiting) >= r.cfg.MaxConns:
+			err = fmt.Errorf("%w: link of %s has %d data connections", errFull, p.member.Name, len(p.conns))
+		case newest == nil:
 			newest = p
 		}
 	}
-	return newest
+	if newest == nil {
+		return nil, err
+	}
+	return newest, nil
 }
 
 // take gives a data connection of some link to target, waiting for the connector to dial one if need be.
-func (r *Registry) take(ctx context.Context, target string) (*spare, error) {
+func (r *Registry) take(ctx context.Context, target string, full map[*peer]error) (*spare, error) {
 	r.mu.Lock()
-	p := r.pick(target)
-	if p == nil {
+	p, err := r.pick(target, full)
+	if err != nil {
 		r.mu.Unlock()
-		return nil, errNoLink
+		return nil, err
 	}
 	if n := len(p.spares); n > 0 {
 		s := p.spares[n-1]
@@ -196,7 +217,7 @@ func (r *Registry) take(ctx context.Context, target string) (*spare, error) {
 	select {
 	case s := <-w:
 		if s == nil { // the link ended; another may be there
-			return r.take(ctx, target)
+			return r.take(ctx, target, full)
 		}
 		return s, nil
 	case <-ctx.Done():
@@ -221,6 +242,7 @@ func (r *Registry) leave(p *peer, w chan *spare) {
 var (
 	errNoLink = errors.New("no link")
 	errBusy   = errors.New("too many streams wait for this link")
+	errFull   = errors.New("no link has room for one more stream")
 	errDead   = errors.New("data connection is dead")
 )
 
@@ -237,6 +259,12 @@ func refusal(target string, err error) *sekisho.Refusal {
 		return &sekisho.Refusal{
 			Sentence: target + "'s connector is here, but cannot reach the SSH server behind it.",
 			Next:     "Ask the administrator to look at the connector's log.",
+			Cause:    err,
+		}
+	case errors.Is(err, errFull):
+		return &sekisho.Refusal{
+			Sentence: target + "'s connector carries all the sessions it can.",
+			Next:     "Try again in a moment, or ask the administrator to raise its max_streams.",
 			Cause:    err,
 		}
 	case errors.Is(err, errBusy):

@@ -29,6 +29,8 @@ type Config struct {
 	Targets []TargetConfig `yaml:"targets"`
 	// Spare is how many connections are kept ready for streams; 2 by default, at most 64.
 	Spare int `yaml:"spare"`
+	// MaxStreams is how many sessions are carried at once, to all targets together; 4,096 by default, at most 10,000.
+	MaxStreams int `yaml:"max_streams"`
 	// LogLevel is debug, info (the default), warn or error.
 	LogLevel string `yaml:"log_level"`
 
@@ -137,6 +139,9 @@ func (c *Config) check() error {
 	}
 	if c.Spare < 0 || c.Spare > 64 {
 		errs = append(errs, fmt.Errorf("spare %d: want at most 64", c.Spare))
+	}
+	if c.MaxStreams < 0 || c.MaxStreams > 10_000 {
+		errs = append(errs, fmt.Errorf("max_streams %d: want at most 10000", c.MaxStreams))
 	}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)

@@ -112,7 +112,8 @@ func New(cfg *Config, log *slog.Logger) (*Connector, error) {
 		targets[t.Name] = t.Address
 	}
 	c.link, err = tunnel.NewLink(tunnel.LinkConfig{
-		Address: cfg.address(), Connector: id.Connector, Targets: targets, Spare: cfg.Spare, Log: log, Up: c.noticeUp,
+		Address: cfg.address(), Connector: id.Connector, Targets: targets, Log: log, Up: c.noticeUp,
+		Spare: cfg.Spare, MaxStreams: cfg.MaxStreams,
 		TLS: &tls.Config{
 			RootCAs: cfg.roots,
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
