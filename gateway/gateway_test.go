@@ -117,6 +117,15 @@ func TestStrict(t *testing.T) {
 }
 
 func TestBrokenRecordingEndsSession(t *testing.T) {
+	for name, fill := range map[string]func(*memoryTape){
+		"is not made durable": func(m *memoryTape) { m.fail = errors.New("disk full") },
+		"takes nothing more":  func(m *memoryTape) { m.full = errors.New("disk full") },
+	} {
+		t.Run(name, func(t *testing.T) { brokenRecordingEndsSession(t, fill) })
+	}
+}
+
+func brokenRecordingEndsSession(t *testing.T, fill func(*memoryTape)) {
 	h := newHouse(t)
 	s, err := h.mustClient().NewSession()
 	if err != nil {
@@ -132,7 +141,7 @@ func TestBrokenRecordingEndsSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.tape.mu.Lock()
-	h.tape.fail = errors.New("disk full")
+	fill(h.tape)
 	h.tape.mu.Unlock()
 	io.WriteString(in, "lost?")
 	if err := s.Wait(); err == nil {

@@ -353,6 +353,7 @@ type memoryTape struct {
 	closed  bool
 	hold    chan struct{} // when set, Sync waits for it
 	fail    error         // when set, Sync fails
+	full    error         // when set, Append fails
 }
 
 type entry struct {
@@ -363,6 +364,9 @@ type entry struct {
 func (m *memoryTape) Append(e recording.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.full != nil {
+		return m.full
+	}
 	m.pending = append(m.pending, entry{e.Kind, string(e.Data)})
 	return nil
 }

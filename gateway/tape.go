@@ -41,7 +41,7 @@ func (t *tape) append(e recording.Entry) (uint64, error) {
 	e.At = max(t.clock(), 0)
 	if err := t.out.Append(e); err != nil {
 		t.fail(err)
-		return 0, err
+		return 0, t.err
 	}
 	t.appended++
 	return t.appended, nil
