@@ -45,6 +45,21 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Whoever sets the machine's clock, forward or back, changes nothing about how long a session has lasted.
+func TestElapsedByNoClockThatIsSet(t *testing.T) {
+	g := &Gateway{cfg: Config{Now: time.Now}}
+	s := g.newSession(&sekisho.Pass{}, arrival{}, nil, func() {})
+	for _, set := range []time.Duration{-time.Hour, time.Hour} {
+		s.Started = time.Now().UTC().Add(set)
+		if got := s.elapsed(); got < 0 || got > time.Minute {
+			t.Errorf("the clock was set by %s: the session has lasted %s", set, got)
+		}
+	}
+	if a, b := s.begun, s.begun.Round(0); a == b {
+		t.Error("a session's start is known only by the clock that is set")
+	}
+}
+
 func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{8 * time.Hour: "8h", 90 * time.Minute: "1h30m", 45 * time.Second: "45s",
 		time.Minute: "1m", time.Hour + time.Second: "1h0m1s", 10 * time.Minute: "10m"} {

@@ -24,6 +24,7 @@ type session struct {
 	pass    *sekisho.Pass
 	way     way
 	cancel  context.CancelFunc
+	begun   time.Time // Started by the clock that nobody sets, which time.Time.UTC takes away
 
 	target   *sekisho.Target  // decide
 	decision sekisho.Decision // decide
@@ -76,11 +77,12 @@ func (s *session) walk(ctx context.Context) (err error) {
 }
 
 func (g *Gateway) newSession(pass *sekisho.Pass, a arrival, w way, cancel context.CancelFunc) *session {
+	now := g.cfg.Now()
 	return &session{
-		gateway: g, pass: pass, way: w, cancel: cancel, journal: newJournal(g.cfg.Note, func(error) { cancel() }), depth: 1,
+		gateway: g, pass: pass, way: w, cancel: cancel, begun: now, journal: newJournal(g.cfg.Note, func(error) { cancel() }), depth: 1,
 		Session: sekisho.Session{
 			ID: sekisho.NewID("ses"), SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
-			ClientAddress: a.client.String(), Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(), Way: a.way, Parent: a.parent,
+			ClientAddress: a.client.String(), Gateway: g.cfg.Name, Started: now.UTC(), Way: a.way, Parent: a.parent,
 		},
 	}
 }
@@ -234,7 +236,8 @@ func (s *session) endRecord(cause error) error {
 	return s.tape.close(end)
 }
 
-func (s *session) elapsed() time.Duration { return s.gateway.cfg.Now().Sub(s.Started) }
+// elapsed is the time since the session started, however the machine's clock was set meanwhile.
+func (s *session) elapsed() time.Duration { return s.gateway.cfg.Now().Sub(s.begun) }
 
 func (s *session) event(kind string) *sekisho.Event {
 	return &sekisho.Event{Kind: kind, Actor: s.Identity.Subject, SignIn: s.SignIn, Session: s.ID, Target: s.Target,
