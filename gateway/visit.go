@@ -25,7 +25,7 @@ const (
 	maxVisitChannels = 16               // open at once
 	maxPlaces        = 1000             // listed
 	visitIdle        = 10 * time.Minute // without an open channel, then it ends
-	visitPatience    = time.Minute      // for a channel to say what it is for and to take the list, then the visit ends
+	visitPatience    = time.Minute      // for a channel to say what it is for, to take the list and to be closed, then the visit ends
 )
 
 // visit is a connection to the SSH port that says no target. It lists what one may reach (shell, exec) and lets ssh -J
@@ -199,7 +199,7 @@ func (v *visit) jump(ch ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	go ssh.DiscardRequests(requests)
+	defer v.await(discarded(requests))
 	var in, out atomic.Int64
 	conn := newChannelConn(inner, v.client, &out)
 	v.channels.Go(func() { conn.feed(nil, inner, &in) })
@@ -213,7 +213,10 @@ func (v *visit) list(ch ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	defer channel.Close()
+	defer func() {
+		channel.Close()
+		v.await(discarded(requests))
+	}()
 	defer time.AfterFunc(v.gateway.visitPatience, v.cancel).Stop()
 	// What is said here goes nowhere, and is not held.
 	go io.Copy(io.Discard, channel)
@@ -225,6 +228,26 @@ func (v *visit) list(ch ssh.NewChannel) {
 	}()
 	select {
 	case <-listed:
+	case <-v.ctx.Done():
+	}
+}
+
+// discarded answers all requests of a channel with no; what it gives is closed once the client has closed the channel.
+func discarded(requests <-chan *ssh.Request) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		ssh.DiscardRequests(requests)
+	}()
+	return gone
+}
+
+// await waits for the client to close a channel that has come to its end here; until then it counts. Who does not close
+// it ends the visit.
+func (v *visit) await(gone <-chan struct{}) {
+	defer time.AfterFunc(v.gateway.visitPatience, v.cancel).Stop()
+	select {
+	case <-gone:
 	case <-v.ctx.Done():
 	}
 }

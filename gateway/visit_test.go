@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -262,6 +263,37 @@ func TestVisitChannelsAreBounded(t *testing.T) {
 		if err == nil {
 			go ssh.DiscardRequests(requests)
 		}
+	}
+}
+
+// A channel counts until its client has closed it, too, and a client that does not ends the visit.
+func TestVisitChannelsThatAreNotClosed(t *testing.T) {
+	for name, c := range map[string]struct{ open, want []byte }{
+		"list": {open("session", 0, 1<<20, 1<<15, nil), ask(0, "shell", true, nil)},
+		"jump": {open("direct-tcpip", 0, 1<<20, 1<<15, tcpOpen("db1", 22)), data(0, "no SSH\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWays(t)
+			w.gateway.SetVisitPatience(time.Second)
+			m, key := w.stand(), w.mei()
+			if err := m.prove("mei", key); err != nil {
+				t.Fatal(err)
+			}
+			for range 16 {
+				m.say(c.open)
+				ch := m.opened()
+				binary.BigEndian.PutUint32(c.want[1:], ch)
+				m.say(c.want)
+				if _, err := m.await(sayClose); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.say(c.open)
+			if p, err := m.await(hearOpened, hearOpenFailure); err != nil || p[0] != hearOpenFailure {
+				t.Errorf("the seventeenth is opened: %v", err)
+			}
+			waitFor(t, func() bool { return w.gateway.Visits() == 0 })
+		})
 	}
 }
 
