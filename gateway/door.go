@@ -116,6 +116,7 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 		},
 		IsUserAuthority: func(ssh.PublicKey) bool { return false },
 	}
+	var unproved ssh.ConnMetadata
 	config := &ssh.ClientConfig{
 		Config:            algorithms(),
 		User:              s.Login,
@@ -130,12 +131,17 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 				return nil, ctx.Err()
 			}
 		})},
+		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+			unproved = c.Metadata
+			return nil, nil // that of Auth
+		},
 	}
 	if err := s.far.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
 		return nil, err
 	}
 	conn, channels, requests, err := ssh.NewClientConn(s.far, net.JoinHostPort(s.Target, "22"), config)
 	if err != nil {
+		go discard(unproved)
 		return nil, fmt.Errorf("log in to target %s: %w", s.Target, err)
 	}
 	return shaken(s.far, &sshEnd{conn, channels, requests})

@@ -456,6 +456,43 @@ func TestSentAheadAtOnce(t *testing.T) {
 	waitFor(t, func() bool { knocking, _ := w.gateway.Standing(); return knocking == 0 })
 }
 
+// Nor does a target leave anything that says more than anybody reads before it lets the gateway in.
+func TestTargetSaysAhead(t *testing.T) {
+	h := newHouse(t)
+	said := make(chan struct{})
+	l := listen(t)
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		config := &ssh.ServerConfig{
+			PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, errors.New("no") },
+			AuthLogCallback: func(conn ssh.ConnMetadata, _ string, _ error) { // "none" is refused after this
+				time.AfterFunc(100*time.Millisecond, func() {
+					defer close(said)
+					for range 200 {
+						conn.(ssh.ServerPreAuthConn).SendAuthBanner("x")
+					}
+				})
+			},
+		}
+		config.AddHostKey(h.hostKey)
+		ssh.NewServerConn(conn, config)
+	}()
+	h.target.Close()
+	h.target = l
+	conn, _, err := h.stream("ok") // whose SSH never comes
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-said
+	conn.Close()
+	waitFor(t, func() bool { live, deciding := h.gateway.Sessions(); return len(live)+deciding == 0 })
+}
+
 // Key exchange upon key exchange: each is taken, and the session goes on; one that is begun and never ended holds up only
 // who began it.
 func TestKeyExchanges(t *testing.T) {
