@@ -24,6 +24,7 @@ type channel struct {
 	answering sync.Mutex                        // held while a request of the user is under way
 	voice     sync.Mutex                        // held while the user is told something by us
 	silent    bool                              // nothing more can be told
+	telling   atomic.Int32                      // sentences that wait for the user to take them
 	early     []*sekisho.Event                  // of requests before there is a program, to be noted with it
 	watch     atomic.Pointer[watching]          // where the program moves files
 	breach    sync.Once                         // it turned out not to

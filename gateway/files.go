@@ -44,13 +44,14 @@ func (f passer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// deliverWatched hands the target's output to the watcher, and lets nothing through that it does not let through.
+// deliverWatched hands the target's output to the watcher, and lets nothing through that it does not let through. All of
+// it has been delivered on return.
 func (c *channel) deliverWatched(w *watching, src io.Reader, first []byte) error {
 	err := w.FromTarget(first)
 	if err == nil {
 		err = pump(passer(w.FromTarget), src, &c.bytesOut)
 	}
-	return c.watched("target", err)
+	return errors.Join(c.watched("target", err), w.out.drain())
 }
 
 // overhear lets the watcher see what is delivered of the program's standard error, where that tells it how files fared.
@@ -63,13 +64,13 @@ func (c *channel) overhear(kind recording.Kind, p []byte) error {
 	return nil
 }
 
-// endWatch has the watcher tell what was under way, and waits until all output has been delivered.
+// endWatch has the watcher tell what was under way.
 func (c *channel) endWatch() error {
 	w := c.watch.Load()
 	if w == nil {
 		return nil
 	}
-	return errors.Join(c.watched("", w.Close()), w.out.drain())
+	return c.watched("", w.Close())
 }
 
 // watched ends a channel that turns out not to be what it was started as, by what came from one side. Both directions end
@@ -91,11 +92,19 @@ func (c *channel) watched(from string, err error) (noted error) {
 	return noted
 }
 
+// maxTelling is how many sentences may wait on one channel for a user who takes none; what is beyond is not said.
+const maxTelling = 4
+
 // say writes a sentence to the user's standard error, within a second.
 func (c *channel) say(sentence string) {
+	if c.telling.Add(1) > maxTelling {
+		c.telling.Add(-1)
+		return
+	}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
+		defer c.telling.Add(-1)
 		c.voice.Lock()
 		defer c.voice.Unlock()
 		if !c.silent {

@@ -115,3 +115,31 @@ func TestErrorsOfSFTP(t *testing.T) {
 		t.Errorf("recorded %q", got)
 	}
 }
+
+// A target that says something before it refuses to run what would move files, time and again, leaves nothing of those who
+// were to follow it.
+func TestRefusedFiles(t *testing.T) {
+	h := newHouse(t)
+	h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+		for req := range reqs {
+			ch.Write(make([]byte, 3000))
+			req.Reply(false, nil)
+		}
+		ch.Close()
+	}
+	c := h.mustClient()
+	for _, command := range []string{"scp -f x", "scp -t x", "rsync --server --sender -e.LsfxCIvu . x", "/usr/lib/openssh/sftp-server"} {
+		ch, reqs, err := c.OpenChannel("session", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go ssh.DiscardRequests(reqs)
+		go io.Copy(io.Discard, ch)
+		for range 10 {
+			if ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Line string }{command})); ok || err != nil && err != io.EOF {
+				t.Fatalf("%s: %v, %v", command, ok, err)
+			}
+		}
+	}
+	h.ends()
+}

@@ -37,12 +37,12 @@ func (c *channel) answer(ctx context.Context, req *ssh.Request) (gone bool, err 
 		if ok, err = c.far.SendRequest(req.Type, want, req.Payload); err != nil {
 			return true, nil
 		}
-		c.answered(req, ok || !want)
+		err = c.answered(req, ok || !want)
 	}
 	if req.WantReply {
 		req.Reply(ok, nil)
 	}
-	return false, nil
+	return false, err
 }
 
 func startsProgram(kind string) bool { return kind == "shell" || kind == "exec" || kind == "subsystem" }
@@ -50,19 +50,20 @@ func startsProgram(kind string) bool { return kind == "shell" || kind == "exec" 
 func grants(kind string) bool { return kind == "x11-req" || kind == "auth-agent-req@openssh.com" }
 
 // answered takes in what the target's answer to a request means.
-func (c *channel) answered(req *ssh.Request, ok bool) {
+func (c *channel) answered(req *ssh.Request, ok bool) error {
 	switch {
 	case startsProgram(req.Type):
 		if ok {
 			c.begin()
-		} else {
-			c.watch.Store(nil)
+		} else if w := c.watch.Swap(nil); w != nil {
+			return w.Close() // there is nothing to follow, and nobody else lets go of it
 		}
 	case req.Type == "x11-req" && ok:
 		c.grantX11(len(req.Payload) > 0 && req.Payload[0] != 0)
 	case req.Type == "auth-agent-req@openssh.com" && ok:
 		c.grantAgent()
 	}
+	return nil
 }
 
 // judge says whether a request may go on to the target, and keeps what it says.
@@ -144,10 +145,11 @@ func (c *channel) judgeGrant(ctx context.Context, req *ssh.Request, allowed bool
 	return true, c.took(req.Type, "", recording.Note, []byte(req.Type))
 }
 
-// judgeProgram keeps what is about to be started, and looks at who is to watch it. A channel runs one program.
+// judgeProgram keeps what is about to be started, and looks at who is to watch it. A channel runs one program. No name has
+// a zero byte: sshd takes one at the end away, and would start by another name than is looked at here.
 func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, error) {
 	var program struct{ Name string }
-	if req.Type != "shell" && ssh.Unmarshal(req.Payload, &program) != nil {
+	if req.Type != "shell" && ssh.Unmarshal(req.Payload, &program) != nil || strings.ContainsRune(program.Name, 0) {
 		return false, c.refuseRequest(ctx, req.Type, malformed)
 	}
 	limits, name := c.decision.Limits, req.Type

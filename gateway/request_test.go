@@ -217,3 +217,28 @@ func TestBrokenLogEndsSession(t *testing.T) {
 		t.Error("the session goes on")
 	}
 }
+
+// A program is started by the name that was looked at: sshd would take a zero byte at its end away.
+func TestZeroBytesInNames(t *testing.T) {
+	h := newHouse(t)
+	c := h.mustClient()
+	for _, kind := range []string{"exec", "subsystem"} {
+		for _, name := range []string{"sftp\x00", "\x00", "sftp\x00x"} {
+			ch, reqs, err := c.OpenChannel("session", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go ssh.DiscardRequests(reqs)
+			if ok, err := ch.SendRequest(kind, true, ssh.Marshal(struct{ Name string }{name})); ok || err != nil {
+				t.Errorf("%s %q: %v, %v", kind, name, ok, err)
+			}
+			ch.Close()
+		}
+	}
+	if got := h.details(sekisho.EventChannel, "type"); len(got) > 0 {
+		t.Errorf("started: %q", got)
+	}
+	if got := h.details(sekisho.EventChannelRefused, "why"); len(got) != 6 || got[0] != "why=malformed" {
+		t.Errorf("refused: %q", got)
+	}
+}
