@@ -94,7 +94,7 @@ func TestLoginFiles(t *testing.T) {
 		}
 	}
 	known, err := os.ReadFile(filepath.Join(p.home, "known_hosts"))
-	if err != nil || !regexp.MustCompile(`^@cert-authority \* ssh-ed25519 \S+\n$`).Match(known) {
+	if err != nil || !regexp.MustCompile(`^@cert-authority \*,\[\*\]:2222 ssh-ed25519 \S+\n$`).Match(known) {
 		t.Errorf("known_hosts: %v\n%s", err, known)
 	}
 	s, err := mustHome(t, p.home).SignIn()
