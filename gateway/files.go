@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -95,8 +96,10 @@ func (c *channel) watched(from string, err error) (noted error) {
 // maxTelling is how many sentences may wait on one channel for a user who takes none; what is beyond is not said.
 const maxTelling = 4
 
-// say writes a sentence to the user's standard error, within a second.
-func (c *channel) say(sentence string) {
+// say writes a sentence to the user's standard error, where a program may be in the middle of a line, within a second.
+func (c *channel) say(sentence string) { c.utter("\r\nsekisho: " + sentence + "\r\n") }
+
+func (c *channel) utter(words string) {
 	if c.telling.Add(1) > maxTelling {
 		c.telling.Add(-1)
 		return
@@ -108,7 +111,7 @@ func (c *channel) say(sentence string) {
 		c.voice.Lock()
 		defer c.voice.Unlock()
 		if !c.silent {
-			io.WriteString(c.near.Stderr(), "\r\nsekisho: "+sentence+"\r\n")
+			io.WriteString(c.near.Stderr(), words)
 		}
 	}()
 	select {
@@ -134,6 +137,7 @@ type outflow struct {
 	released chan error
 	waiting  atomic.Int64 // pieces in the queue
 	broken   atomic.Pointer[error]
+	said     []string // what was said of why operations were refused
 }
 
 func (o *outflow) target(p []byte) error {
@@ -146,6 +150,7 @@ func (o *outflow) tell(op transfer.Operation) error {
 	ev := o.event(sekisho.EventFile)
 	ev.Detail = fileDetail(op)
 	ev.Detail["channel"] = fmt.Sprint(o.number)
+	o.sayRefused(op)
 	if o.tape == nil {
 		return o.journal.now(ev)
 	}
@@ -153,6 +158,25 @@ func (o *outflow) tell(op transfer.Operation) error {
 		return err
 	}
 	return o.journal.soon(ev)
+}
+
+// maxSaidRefusals bounds what is said of refused operations over one channel.
+const maxSaidRefusals = 5
+
+// sayRefused says which limit refused an operation, once for each limit. Clients of SFTP show words of their own for the
+// code that the answer has, so that our refusal would look like the target's. Calls do not overlap.
+func (o *outflow) sayRefused(op transfer.Operation) {
+	if op.Why == "" || len(o.said) >= maxSaidRefusals || slices.Contains(o.said, op.Why) {
+		return
+	}
+	o.said = append(o.said, op.Why)
+	what := op.Name
+	for _, path := range []string{op.Path, op.To} {
+		if path != "" {
+			what += fmt.Sprintf(" %.200q", path)
+		}
+	}
+	o.utter("sekisho: " + what + " is refused: " + op.Why + ".\n")
 }
 
 // begin keeps an operation on the tape, so that what a person sees of a file is in the recording even if the gateway dies
@@ -173,7 +197,7 @@ func (o *outflow) begin(op transfer.Operation) error {
 func fileDetail(op transfer.Operation) map[string]string {
 	detail := map[string]string{"protocol": op.Protocol, "operation": op.Name, "path": op.Path, "result": op.Result,
 		"seconds": strconv.FormatFloat(op.Took.Seconds(), 'f', 6, 64)}
-	for key, value := range map[string]string{"to": op.To, "sha256": op.SHA256} {
+	for key, value := range map[string]string{"to": op.To, "sha256": op.SHA256, "why": op.Why} {
 		if value != "" {
 			detail[key] = value
 		}

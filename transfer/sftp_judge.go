@@ -2,7 +2,7 @@ package transfer
 
 // Sentences of our own answers.
 const (
-	refusedText     = "refused by policy"
+	refusedText     = "refused by Sekisho: "
 	unsupportedText = "not known to the gateway"
 	missingText     = "No such file"
 )
@@ -11,11 +11,14 @@ const (
 type sftpVerdict struct {
 	code   uint32
 	text   string
+	why    string // what refuses it
 	packet []byte // what is passed on
 	done   bool   // nothing is left to do for the target: the user is told that all went well
 }
 
-var refused = sftpVerdict{code: fxDenied, text: refusedText}
+func refuse(why string) sftpVerdict {
+	return sftpVerdict{code: fxDenied, text: refusedText + why, why: why}
+}
 
 // judge holds a request to the limits, and lets it go on or answers it.
 func (w *SFTPWatcher) judge(r *sftpRequest, f *sftpFields, packet []byte) error {
@@ -38,6 +41,7 @@ func (w *SFTPWatcher) judge(r *sftpRequest, f *sftpFields, packet []byte) error 
 // WRITEs once for each file.
 func (w *SFTPWatcher) tellRefused(r *sftpRequest, v sftpVerdict) error {
 	op := r.operation("refused")
+	op.Why = v.why
 	if v.code == fxNoSuchFile {
 		if op.Result = sftpResult(v.code, nil); !r.spec.tells && r.spec.by != byHandle {
 			return nil
@@ -57,11 +61,11 @@ func (w *SFTPWatcher) verdict(r *sftpRequest, f *sftpFields, packet []byte) (sft
 	pass := sftpVerdict{packet: packet}
 	switch {
 	case r.spec.unknown() && (!w.limits.free || r.spec.name == versionSelect):
-		return sftpVerdict{code: fxUnsupported, text: unsupportedText}, nil
+		return sftpVerdict{code: fxUnsupported, text: unsupportedText, why: unsupportedText}, nil
 	case w.limits.free:
 		return pass, nil
 	case len(w.limits.rules) == 0:
-		return refused, nil
+		return refuse(whyNothing), nil
 	case f.handles[0] != nil:
 		v := w.handleVerdict(r, f, pass)
 		if v.code == fxDenied && r.resizes(f) {
@@ -93,10 +97,13 @@ func (w *SFTPWatcher) handleVerdict(r *sftpRequest, f *sftpFields, pass sftpVerd
 		if r.file.flags&fxfWrite != 0 {
 			return pass
 		}
+		return refuse(whyUnopened)
 	case r.file.may >= act:
 		return pass
+	case r.file.may >= sftpChanges:
+		return refuse(whyNoRemove)
 	}
-	return refused
+	return refuse(whyReadOnly)
 }
 
 // resizes says that the request gives an open file a size and nothing else, by a handle that may change it.
@@ -110,7 +117,7 @@ func (r *sftpRequest) resizes(f *sftpFields) bool {
 func (w *SFTPWatcher) sizeVerdict(r *sftpRequest, f *sftpFields) (sftpVerdict, error) {
 	now, err := w.askOne(fxpFstat, string(f.handles[0]))
 	if err != nil || now.code != fxOK || !now.attrs.hasSize || now.attrs.size != f.attrs.size {
-		return refused, err
+		return refuse(whyNoRemove), err
 	}
 	return sftpVerdict{done: true}, nil
 }
@@ -132,7 +139,7 @@ func (w *SFTPWatcher) leave(r *sftpRequest, f *sftpFields) error {
 // everywhere.
 func (w *SFTPWatcher) pathless(f *sftpFields, pass sftpVerdict) sftpVerdict {
 	if f.spec == sftpHome && len(f.text) > 0 && !w.limits.everywhere(sftpReads) {
-		return refused
+		return refuse(w.limits.outside)
 	}
 	return pass
 }
@@ -164,7 +171,7 @@ func (w *SFTPWatcher) uncut(r *sftpRequest, f *sftpFields, packet []byte, v sftp
 		return v, err
 	}
 	if there.code != fxNoSuchFile && (there.code != fxOK || !there.attrs.hasSize || there.attrs.size > 0) {
-		return refused, nil
+		return refuse(whyNoRemove), nil
 	}
 	f.dropFlags(packet, fxfTrunc)
 	if r.place != "" {

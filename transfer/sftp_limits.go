@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -12,8 +13,21 @@ import (
 type sftpLimits struct {
 	free     bool // everything
 	rules    []sftpRule
-	resolved bool // the rules' prefixes are the target's
+	resolved bool   // the rules' prefixes are the target's
+	outside  string // why what is not within the prefixes is refused
 }
+
+// Why limits refuse, besides sftpLimits.outside.
+const (
+	whyNothing  = "no policy gives you files here"
+	whyReadOnly = "by policy, files are read-only here"
+	whyNoRemove = "by policy, nothing is removed, renamed or cut short here"
+	whyApart    = "by policy, this is not done from one of these places to the other"
+	whyUnopened = "it was not opened to be written"
+)
+
+// sftpMaxNamed is how many prefixes a refusal names.
+const sftpMaxNamed = 3
 
 type sftpRule struct {
 	act      sftpAct // the furthest that it allows
@@ -33,7 +47,51 @@ func newSFTPLimits(limits []sekisho.FileLimit) (l sftpLimits) {
 		l.rules = append(l.rules, rule)
 		l.free = l.free || rule.anywhere && rule.act == sftpRemoves
 	}
+	l.outside = "by policy, only what is in " + named(limits) + " may be touched"
 	return l
+}
+
+// named names the prefixes, the first of them where there are many.
+func named(limits []sekisho.FileLimit) string {
+	var prefixes []string
+	for _, limit := range limits {
+		prefixes = append(prefixes, limit.Paths...)
+	}
+	slices.Sort(prefixes)
+	prefixes = slices.Compact(prefixes)
+	more := len(prefixes) - sftpMaxNamed
+	var names []string
+	for _, prefix := range prefixes[:min(len(prefixes), sftpMaxNamed)] {
+		names = append(names, cut(toldPath([]byte(prefix)), 128))
+	}
+	if more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
+}
+
+// why says which limit it is that does not allow act in all the places; none are given where it allows act nowhere.
+func (l *sftpLimits) why(act sftpAct, places ...string) string {
+	each := func(act sftpAct) bool {
+		for _, place := range places {
+			if !l.allow(act, place) {
+				return false
+			}
+		}
+		return len(places) > 0 || l.allow(act)
+	}
+	switch {
+	case !each(sftpReads):
+		return l.outside
+	case act > sftpReads && !each(sftpChanges):
+		return whyReadOnly
+	case act == sftpRemoves && !each(sftpRemoves):
+		return whyNoRemove
+	}
+	return whyApart
 }
 
 // everywhere says that act is allowed wherever it is done.

@@ -119,6 +119,45 @@ func TestSFTPPrefix(t *testing.T) {
 	}
 }
 
+// A refusal says that it is ours and which limit it is, in its STATUS and in what is told.
+func TestSFTPSaysWhy(t *testing.T) {
+	root := house(t)
+	data, tmp := root+"/data", root+"/tmp"
+	const readOnly, noRemove = "by policy, files are read-only here", "by policy, nothing is removed, renamed or cut short here"
+	var many []string
+	for i := range 9 {
+		many = append(many, fmt.Sprintf("/m%d", i))
+	}
+	for _, c := range []struct {
+		limits []sekisho.FileLimit
+		kind   byte
+		fields []any
+		want   string
+	}{
+		{nil, pStat, []any{"data/f"}, "no policy gives you files here"},
+		{limited(sekisho.FileLimit{ReadOnly: true}), pRemove, []any{"data/f"}, readOnly},
+		{limited(sekisho.FileLimit{ReadOnly: true}), pOpen, []any{"data/f", oWrite, noAttrs}, readOnly},
+		{limited(sekisho.FileLimit{NoRemove: true}), pRemove, []any{"data/f"}, noRemove},
+		{limited(sekisho.FileLimit{NoRemove: true}), pOpen, []any{"data/f", oWrite | oTrunc, noAttrs}, noRemove},
+		{limited(sekisho.FileLimit{Paths: []string{data}}), pStat, []any{"secret/key"}, "by policy, only what is in " + data + " may be touched"},
+		{limited(sekisho.FileLimit{Paths: []string{tmp, data}}), pStat, []any{"data/../secret/no"}, "by policy, only what is in " + data + " and " + tmp + " may be touched"},
+		{limited(sekisho.FileLimit{Paths: many}), pStat, []any{"data/f"}, "by policy, only what is in /m0, /m1, /m2 and 6 more may be touched"},
+		{limited(sekisho.FileLimit{Paths: []string{data}, ReadOnly: true}), pMkdir, []any{"secret/d", noAttrs}, readOnly},
+		{limited(sekisho.FileLimit{Paths: []string{data}, ReadOnly: true}, sekisho.FileLimit{Paths: []string{tmp}}), pMkdir, []any{"data/d", noAttrs}, readOnly},
+		{limited(sekisho.FileLimit{Paths: []string{data}, NoRemove: true}, sekisho.FileLimit{Paths: []string{tmp}}), pRemove, []any{"data/f"}, noRemove},
+		{limited(sekisho.FileLimit{Paths: []string{data}}, sekisho.FileLimit{Paths: []string{tmp}}), pRename, []any{"data/f", "tmp/f"}, "by policy, this is not done from one of these places to the other"},
+	} {
+		d := newDialogue(t, root, c.limits)
+		_, code, packet := d.ask(c.kind, c.fields...)
+		if code != sDenied || !strings.Contains(string(packet), "refused by Sekisho: "+c.want) {
+			t.Errorf("%v: code %d, %q, not %q", c.fields, code, packet, c.want)
+		}
+		if len(d.told) != 1 || d.told[0].Why != c.want {
+			t.Errorf("%v: told %+v, not %q", c.fields, d.told, c.want)
+		}
+	}
+}
+
 // What makes and takes away names needs both ends inside, whatever their last element is a link to.
 func TestSFTPNames(t *testing.T) {
 	const ok, no = sOK, sDenied

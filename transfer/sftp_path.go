@@ -28,14 +28,14 @@ func (w *SFTPWatcher) pathVerdict(r *sftpRequest, f *sftpFields, packet []byte, 
 	case w.limits.everywhere(act), r.start && r.spec == sftpRealpath, r.spec == sftpExpand && isHome(f.paths[0].b):
 		return pass, nil
 	case !w.limits.somewhere(act):
-		return refused, nil
+		return refuse(w.limits.why(act)), nil
 	}
 	if err := w.resolve(); err != nil {
-		return refused, err
+		return sftpVerdict{}, err
 	}
 	places, err := w.places(f)
 	if err != nil || len(places) == 0 {
-		return refused, err
+		return refuse(w.limits.outside), err
 	}
 	v, err := w.placesVerdict(places, f, act)
 	if err != nil || v.code != fxOK {
@@ -71,7 +71,7 @@ func (w *SFTPWatcher) placesVerdict(places []sftpPlace, f *sftpFields, act sftpA
 		bounds = append(bounds, place.bound)
 	}
 	if !w.limits.allow(act, bounds...) {
-		return refused, nil
+		return refuse(w.limits.why(act, bounds...)), nil
 	}
 	for i, place := range places {
 		way := f.paths[len(places)-1-i].way
@@ -87,7 +87,7 @@ func (w *SFTPWatcher) placeVerdict(way byte, place sftpPlace) (sftpVerdict, erro
 	linked, err := w.linked(way, place.bound)
 	switch {
 	case err != nil || linked:
-		return refused, err
+		return refuse(w.limits.outside), err
 	case place.gone == 0 || way == fieldPointed:
 		return sftpVerdict{}, nil
 	case place.gone > 1 || way != fieldFollowed:
@@ -96,7 +96,7 @@ func (w *SFTPWatcher) placeVerdict(way byte, place sftpPlace) (sftpVerdict, erro
 	// The target could not say where the last element leads: either it is not there, or it is a link to what is not.
 	there, err := w.askOne(fxpLstat, place.path)
 	if err != nil || there.code != fxNoSuchFile {
-		return refused, err
+		return refuse(w.limits.outside), err
 	}
 	return sftpVerdict{}, nil
 }

@@ -43,6 +43,8 @@ type Operation struct {
 	// Result is "ok", Opened, "refused" by limits, "unfinished" where the conversation ended first, "not followed" where scp or
 	// rsync stopped to make sense and is recorded as it is, or the target's error; rsync has a few more (see NewRsync).
 	Result string `json:"result"`
+	// Why says in a few words which limit refused it, for the person and the log; empty for every other result.
+	Why string `json:"why,omitempty"`
 	// Started is since the session's start, Took until the answer.
 	Started time.Duration `json:"-"`
 	Took    time.Duration `json:"took"`
