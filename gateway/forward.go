@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,9 +88,29 @@ func (r *relay) judgeDirect(ch ssh.NewChannel) (*forward, *refusal) {
 	}
 	if !to.in(r.decision.Limits.Forward) {
 		return nil, &refusal{reason: ssh.Prohibited, destination: to.String(), why: notAllowed,
-			sentence: fmt.Sprintf("No policy lets you reach %s through %s. Ask an administrator to allow it by @forward.", to, r.Target)}
+			sentence: fmt.Sprintf("No policy lets you reach %s through %s. %s Ask an administrator to allow it by @forward.",
+				to, r.Target, reachable(r.decision.Limits.Forward))}
 	}
 	return &forward{destination: to.String(), origin: origin, host: to.host, fromUser: true}, nil
+}
+
+// maxNamed is how many destinations a refusal names.
+const maxNamed = 5
+
+// reachable says where forwards may lead.
+func reachable(list []sekisho.Destination) string {
+	if len(list) == 0 {
+		return "No policy allows you any forward there."
+	}
+	var names []string
+	for _, d := range list[:min(len(list), maxNamed)] {
+		names = append(names, printable(d.String()))
+	}
+	text := "You may reach " + strings.Join(names, ", ")
+	if more := len(list) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + "."
 }
 
 // connect opens the channel's other half, carries bytes until both directions have ended, and says why they did.

@@ -230,11 +230,29 @@ func TestForwardRefused(t *testing.T) {
 			if !errors.As(err, &refused) || refused.Reason != reason {
 				t.Fatalf("got %v", err)
 			}
-			if c.to != "" && refused.Message != "No policy lets you reach "+c.to+" through db1. Ask an administrator to allow it by @forward." {
+			if c.to != "" && refused.Message != "No policy lets you reach "+c.to+" through db1. You may reach db2.internal:5432, 10.0.0.0/8:80, /run/app/*.sock. Ask an administrator to allow it by @forward." {
 				t.Errorf("said %q", refused.Message)
 			}
 			want(t, h.awaitEvent(sekisho.EventChannelRefused), "type", c.kind, "destination", c.to, "why", c.why)
 		})
+	}
+}
+
+// A refusal names the first destinations that are allowed, and counts the others.
+func TestForwardRefusedNames(t *testing.T) {
+	for list, text := range map[string]string{
+		"":                                   "No policy allows you any forward there.",
+		"a:1":                                "You may reach a:1.",
+		"a:1 b:1 c:1 d:1 e:1":                "You may reach a:1, b:1, c:1, d:1, e:1.",
+		"a:1 b:1 c:1 d:1 e:1 f:1 g:1 [::]:1": "You may reach a:1, b:1, c:1, d:1, e:1 and 3 more.",
+	} {
+		h := newHouse(t)
+		h.forwards(list, "")
+		_, err := h.mustClient().Dial("tcp", "z:1")
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) || refused.Message != "No policy lets you reach z:1 through db1. "+text+" Ask an administrator to allow it by @forward." {
+			t.Errorf("%q: got %v", list, err)
+		}
 	}
 }
 
