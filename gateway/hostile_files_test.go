@@ -143,3 +143,42 @@ func TestRefusedFiles(t *testing.T) {
 	}
 	h.ends()
 }
+
+// What a limit on files refuses is said once on standard error, whatever the names are: clients show words of their own for
+// our answer, which are also those for the target's refusals.
+func TestRefusedFilesAreSaid(t *testing.T) {
+	h := newHouse(t)
+	h.decision.Limits.Files = []sekisho.FileLimit{{ReadOnly: true}}
+	h.program = func(ch ssh.Channel, reqs <-chan *ssh.Request) {
+		(<-reqs).Reply(true, nil)
+		go ssh.DiscardRequests(reqs)
+		io.ReadFull(ch, make([]byte, 9))
+		io.WriteString(ch, "\x00\x00\x00\x05\x02\x00\x00\x00\x03") // VERSION 3
+		io.Copy(io.Discard, ch)
+		ch.Close()
+	}
+	ch := startSFTP(t, h.mustClient())
+	io.WriteString(ch, "\x00\x00\x00\x05\x01\x00\x00\x00\x03") // INIT, version 3
+	greeting := make([]byte, 9)
+	if _, err := io.ReadFull(ch, greeting); err != nil {
+		t.Fatal(err)
+	}
+	for id := range uint32(2) {
+		remove := ssh.Marshal(struct {
+			Kind byte
+			ID   uint32
+			Path string
+		}{13, id, "/a\x1b]0;b\n"})
+		io.WriteString(ch, string(append([]byte{0, 0, 0, byte(len(remove))}, remove...)))
+	}
+	ch.CloseWrite()
+	go io.Copy(io.Discard, ch)
+	said, err := io.ReadAll(ch.Stderr())
+	const want = `sekisho: remove "/a\x1b]0;b\n" is refused: by policy, files are read-only here.` + "\n"
+	if err != nil || string(said) != want {
+		t.Errorf("said %q, %v", said, err)
+	}
+	if refused := h.details(sekisho.EventFile, "result", "why"); len(refused) != 2 || refused[0] != "result=refused why=by policy, files are read-only here" {
+		t.Errorf("noted %q", refused)
+	}
+}
