@@ -97,6 +97,9 @@ func TestConnectDenied(t *testing.T) {
 	mallory, alice := h.signIn("mallory@example.com", "guests"), h.signIn("alice@example.com", "ops")
 	_, err := mallory.connect("web1", "deploy")
 	known := wantCode(t, "no policy", err, connect.CodePermissionDenied)
+	if !strings.HasSuffix(known, "What you may reach: sekisho targets.") {
+		t.Errorf("who may have meant another target hears %q", known)
+	}
 	if d := h.events(sekisho.EventDecision)[0]; d.Decision.Effect != sekisho.Deny || d.Target != "web1" || d.Actor != "mallory@example.com" {
 		t.Errorf("noted %+v", d)
 	}
@@ -110,7 +113,7 @@ func TestConnectDenied(t *testing.T) {
 		t.Errorf("one can tell a login that exists from one that does not:\n%s\n%s", known, got)
 	}
 	_, err = alice.connect("web7", "deploy")
-	if got := wantCode(t, "unknown target", err, connect.CodePermissionDenied); !strings.Contains(got, "no target called web7") {
+	if got := wantCode(t, "unknown target", err, connect.CodePermissionDenied); !strings.Contains(got, "no target called web7. Check the name: sekisho targets") {
 		t.Errorf("who may go everywhere hears %q", got)
 	}
 	_, err = alice.connect("web2", "deploy")

@@ -53,12 +53,15 @@ func Judge(set *policy.Set, who Traveller, target *sekisho.Target, exists bool, 
 	switch {
 	case decision.Effect != sekisho.Allow:
 	case !exists:
-		decision = sekisho.Decision{
+		return sekisho.Decision{
 			Effect: sekisho.Deny, Reason: "There is no target called " + target.Name + ".", Next: "Check the name: sekisho targets lists yours.",
 		}
 	case request.Target != target:
 		request.Target = target
 		decision = set.Evaluate(request, now)
+	}
+	if decision.Effect != sekisho.Allow { // perhaps they meant another one; whether this one exists is not told
+		decision.Next = strings.TrimSpace(decision.Next + " What you may reach: sekisho targets.")
 	}
 	return decision
 }

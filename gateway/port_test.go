@@ -36,7 +36,7 @@ func TestWaysIn(t *testing.T) {
 			}
 			ev := w.only(sekisho.EventSessionStarted, in.around)
 			if ev.Actor != "mei@example.com" || ev.Login != "root" || ev.Target != "db1" || ev.ClientAddress != "127.0.0.1" ||
-				ev.Detail["way"] != string(in.way) || ev.Detail["door"] != "audit" {
+				ev.Detail["way"] != string(in.way) || ev.Detail["door"] != "audit" || ev.Detail["recording"] != "strict" {
 				t.Errorf("%s: noted %+v", principal, ev)
 			}
 			if in.way == sekisho.WayJump && (ev.Detail["parent"] == "" || ev.Detail["parent"] != w.one(sekisho.EventVisit).Session) {
@@ -47,6 +47,22 @@ func TestWaysIn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Where the limits ask for no audit the gateway ends the SSH all the same, nothing is recorded, and the log says so.
+func TestUnrecordedAtThePort(t *testing.T) {
+	w := newWays(t)
+	w.decision.Limits.Audit = sekisho.AuditNone
+	c, err := w.atPort(w.client("root%db1", &terminal{}, w.mei()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.echoes(c)
+	c.Close()
+	want(t, w.awaitEvent(sekisho.EventSessionStarted), "door", "audit", "recording", "none")
+	if got := w.tape.said(recording.Exec); got != "" {
+		t.Errorf("recorded %q", got)
+	}
 }
 
 // mallory has a certificate, and it is not the right one.

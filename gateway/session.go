@@ -112,7 +112,10 @@ func (s *session) note(ctx context.Context) error {
 	ev := s.event(sekisho.EventSessionStarted)
 	ev.Decision = &s.decision
 	ev.Detail = s.cameBy()
-	ev.Detail["door"] = door
+	ev.Detail["door"], ev.Detail["recording"] = door, "none"
+	if s.Audit != sekisho.AuditNone {
+		ev.Detail["recording"] = string(s.Audit)
+	}
 	return s.gateway.cfg.Note(ctx, ev)
 }
 

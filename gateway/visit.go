@@ -192,7 +192,7 @@ func (v *visit) jump(ch ssh.NewChannel) {
 		if !errors.Is(err, sekisho.ErrNotFound) {
 			v.gateway.cfg.Log.Error("find target", "host", host, "error", err)
 		}
-		v.refuse(ch, ssh.ConnectionFailed, destination, err.Error(), "There is no target called "+host+".")
+		v.refuse(ch, ssh.ConnectionFailed, destination, err.Error(), "There is no target called "+host+". Check the name: sekisho targets lists yours.")
 		return
 	}
 	inner, requests, err := ch.Accept()
