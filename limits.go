@@ -1,7 +1,9 @@
 package sekisho
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,4 +31,82 @@ func among[E comparable](some, all []E) bool {
 
 func (f FileLimit) equal(g FileLimit) bool {
 	return f.ReadOnly == g.ReadOnly && f.NoRemove == g.NoRemove && slices.Equal(f.Paths, g.Paths)
+}
+
+// Brief tells in a few words what a connection may not do that others may, and what it may that others may not. It is
+// empty for one that has only what every permit gives, and for limits of a time before there were such. Whether it is
+// recorded is not in it.
+func (l Limits) Brief() string {
+	if !l.Shell && !l.Exec && len(l.Subsystems)+len(l.Forward)+len(l.Listen) == 0 {
+		return ""
+	}
+	var parts []string
+	add := func(when bool, format string, args ...any) {
+		if when {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	add(!l.Shell, "no shell")
+	add(!l.Exec, "no exec")
+	add(!l.PTY && (l.Shell || l.Exec), "no pty")
+	add(len(l.Subsystems) == 0, "no subsystem")
+	add(len(l.Subsystems) > 0 && !slices.Contains(l.Subsystems, "*"), "subsystem %s", strings.Join(l.Subsystems, " "))
+	add(len(l.Files) > 0 && !slices.ContainsFunc(l.Files, FileLimit.all), "files %s", briefFiles(l.Files))
+	add(len(l.Forward) > 0, "forward %s", briefPlaces(l.Forward))
+	add(len(l.Listen) > 0, "listen %s", briefPlaces(l.Listen))
+	add(l.Agent, "agent")
+	add(l.X11, "x11")
+	add(l.Nested == NestedRecord, "nested recorded")
+	add(l.Longest > 0, "longest %s", briefSpan(l.Longest))
+	add(l.Idle > 0, "idle %s", briefSpan(l.Idle))
+	add(l.Fresh > 0, "fresh %s", briefSpan(l.Fresh))
+	return strings.Join(parts, ", ")
+}
+
+func (f FileLimit) all() bool { return len(f.Paths) == 0 && !f.ReadOnly && !f.NoRemove }
+
+// briefFiles tells a single limit on files; several may differ from path to path.
+func briefFiles(list []FileLimit) string {
+	if len(list) != 1 {
+		return "limited"
+	}
+	var words []string
+	if list[0].ReadOnly {
+		words = append(words, "read-only")
+	} else if list[0].NoRemove {
+		words = append(words, "no-remove")
+	}
+	if paths := list[0].Paths; len(paths) > 0 {
+		words = append(words, "in "+paths[0])
+		if more := len(paths) - 1; more > 0 {
+			words = append(words, fmt.Sprintf("and %d more", more))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// briefPlaces names the first few destinations, and how many more there are.
+func briefPlaces(list []Destination) string {
+	const most = 2
+	var out []string
+	for i, d := range list {
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d more", len(list)-most))
+			break
+		}
+		out = append(out, d.String())
+	}
+	return strings.Join(out, " ")
+}
+
+// briefSpan writes a span without the zeros that String ends in: 8h for 8h0m0s.
+func briefSpan(d time.Duration) string {
+	s := d.String()
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
+	}
+	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -152,10 +153,7 @@ func (d access) judge(ctx context.Context, q *question) (*sekisho.Target, sekish
 // let makes certificate and token. The decision and the certificate's line become durable together, before either is
 // handed out.
 func (d access) let(ctx context.Context, q *question, t *sekisho.Target, limits sekisho.Limits, ev *sekisho.Event) (*connect.Response[apiv1.ConnectResponse], error) {
-	door := doorPass
-	if t.Audited || limits.Audit != sekisho.AuditNone {
-		door = doorAudit
-	}
+	door := doorOf(limits)
 	issued := d.Now().Truncate(time.Second)
 	pass := sekisho.Pass{
 		ID: sekisho.NewID("tok"), SignIn: q.who.ID, Identity: q.who.Identity, Target: t.Name, Login: q.login, Host: q.host,
@@ -209,11 +207,24 @@ func (d access) Targets(ctx context.Context, req *connect.Request[apiv1.TargetsR
 	if err != nil {
 		return nil, err
 	}
-	res := &apiv1.TargetsResponse{}
+	res, index := &apiv1.TargetsResponse{}, map[string]uint32{}
 	for _, p := range places {
-		res.Targets = append(res.Targets, &apiv1.Target{
-			Name: p.Name, Labels: p.Labels, Class: p.Class, Door: p.Door, Logins: p.Logins, Linked: d.Linked(p.Name),
-		})
+		target := &apiv1.Target{
+			Name: p.Name, Labels: p.Labels, Class: p.Class, Door: p.Door(), Logins: p.Logins, Linked: d.Linked(p.Name),
+		}
+		for i, login := range p.Logins {
+			limits, err := json.Marshal(p.Limits[i])
+			if err != nil {
+				return nil, fmt.Errorf("encode limits: %w", err)
+			}
+			at, ok := index[string(limits)]
+			if !ok {
+				at = uint32(len(res.Limits))
+				index[string(limits)], res.Limits = at, append(res.Limits, limits)
+			}
+			target.Access = append(target.Access, &apiv1.Access{Login: login, Door: doorOf(p.Limits[i]), Limits: at})
+		}
+		res.Targets = append(res.Targets, target)
 	}
 	return connect.NewResponse(res), nil
 }

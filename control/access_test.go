@@ -180,6 +180,13 @@ func TestTargets(t *testing.T) {
 	if got.Name != "web1" || !cmp.Equal(got.Logins, []string{"deploy"}) || got.Door != "pass" || !got.Linked {
 		t.Errorf("got %v", got)
 	}
+	if len(got.Access) != 1 || got.Access[0].Login != "deploy" || got.Access[0].Door != "pass" || got.Access[0].Limits != 0 || len(res.Msg.Limits) != 1 {
+		t.Fatalf("got %v", res.Msg)
+	}
+	var limits sekisho.Limits
+	if err := json.Unmarshal(res.Msg.Limits[0], &limits); err != nil || limits.TTL == 0 {
+		t.Errorf("limits %s, %v", res.Msg.Limits[0], err)
+	}
 	res, err = h.signIn("mallory@example.com").Access.Targets(t.Context(), connect.NewRequest(&apiv1.TargetsRequest{}))
 	if err != nil || len(res.Msg.Targets) != 0 {
 		t.Errorf("mallory sees %v, %v", res, err)

@@ -70,7 +70,25 @@ func Judge(set *policy.Set, who Traveller, target *sekisho.Target, exists bool, 
 type Place struct {
 	*sekisho.Target
 	Logins []string
-	Door   string // of any of the logins: "audit" where one is audited
+	Limits []sekisho.Limits // of each of the logins
+}
+
+// doorOf is the door that limits lead through, of an audited target as well: its limits say so.
+func doorOf(l sekisho.Limits) string {
+	if l.Audit != sekisho.AuditNone {
+		return doorAudit
+	}
+	return doorPass
+}
+
+// Door is that of any of the logins: "audit" where one is audited.
+func (p *Place) Door() string {
+	for _, l := range p.Limits {
+		if door := doorOf(l); door != doorPass {
+			return door
+		}
+	}
+	return doorPass
 }
 
 // Places lists what somebody may reach, by name.
@@ -84,7 +102,7 @@ func Places(ctx context.Context, targets Targets, set *policy.Set, who Traveller
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		p := Place{Target: t, Door: doorPass}
+		p := Place{Target: t}
 		for _, l := range t.Logins {
 			decision := set.Evaluate(policy.Request{
 				Action: policy.Connect, Identity: who.Identity, Target: t, Login: l, ClientAddress: who.Address,
@@ -92,10 +110,7 @@ func Places(ctx context.Context, targets Targets, set *policy.Set, who Traveller
 			if decision.Effect != sekisho.Allow {
 				continue
 			}
-			p.Logins = append(p.Logins, l)
-			if t.Audited || decision.Limits.Audit != sekisho.AuditNone {
-				p.Door = doorAudit
-			}
+			p.Logins, p.Limits = append(p.Logins, l), append(p.Limits, decision.Limits)
 		}
 		if len(p.Logins) > 0 {
 			places = append(places, p)

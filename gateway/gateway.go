@@ -80,6 +80,8 @@ type Place struct {
 	Target string   `json:"target"`
 	Logins []string `json:"logins"`
 	Linked bool     `json:"linked"` // a link to it is up
+	// Limits are those of each of the logins.
+	Limits []sekisho.Limits `json:"limits"`
 }
 
 // Question is what a person is asked to prove themselves for.

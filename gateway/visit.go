@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -328,13 +329,15 @@ func (v *visit) table(out io.Writer, places []Place) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprint(w, "\nTARGET\tLINK\tLOGINS\n")
+	fmt.Fprint(w, "\nTARGET\tLINK\tLOGINS\tLIMITS\n")
 	for _, p := range places {
 		link := "down"
 		if p.Linked {
 			link = "up"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Target, link, strings.Join(p.Logins, " "))
+		for _, a := range p.alike() {
+			fmt.Fprintln(w, strings.TrimRight(strings.Join([]string{p.Target, link, strings.Join(a.logins, " "), a.limits}, "\t"), "\t"))
+		}
 	}
 	w.Flush()
 	flag, jump := "", v.gateway.cfg.Host
@@ -343,6 +346,27 @@ func (v *visit) table(out io.Writer, places []Place) {
 	}
 	fmt.Fprintf(out, "\nTo go there:  ssh LOGIN%%TARGET@sekisho-gateway   (with the lines that sekisho ssh-config prints)\n"+
 		"         or:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET\n", flag, v.gateway.cfg.Host, jump)
+}
+
+// alike are logins of a place with the same limits, in a few words.
+type alike struct {
+	logins []string
+	limits string
+}
+
+func (p *Place) alike() (all []alike) {
+	for i, login := range p.Logins {
+		limits := p.Limits[i].Brief()
+		if p.Limits[i].Audit != sekisho.AuditNone {
+			limits = strings.TrimSuffix("recorded, "+limits, ", ")
+		}
+		at := slices.IndexFunc(all, func(a alike) bool { return a.limits == limits })
+		if at < 0 {
+			at, all = len(all), append(all, alike{limits: limits})
+		}
+		all[at].logins = append(all[at].logins, login)
+	}
+	return all
 }
 
 func (v *visit) globalRequests(requests <-chan *ssh.Request) {

@@ -28,7 +28,14 @@ func (w *ways) visit() *ssh.Client {
 
 func TestVisitLists(t *testing.T) {
 	w := newWays(t)
-	w.places = []gateway.Place{{"db1", []string{"postgres", "root"}, true}, {"web1", []string{"deploy"}, false}}
+	w.places = []gateway.Place{
+		{"db1", []string{"postgres", "root", "files"}, true, []sekisho.Limits{
+			{Audit: sekisho.AuditStrict, Shell: true, PTY: true, Exec: true, Subsystems: []string{"*"}},
+			{Audit: sekisho.AuditStrict, Shell: true, PTY: true, Exec: true, Subsystems: []string{"*"}},
+			{Audit: sekisho.AuditStrict, Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{ReadOnly: true}}},
+		}},
+		{"web1", []string{"deploy"}, false, []sekisho.Limits{{Shell: true, PTY: true, Exec: true, Subsystems: []string{"*"}}}},
+	}
 	c := w.visit()
 	const notRun = "No command was run: the user name names no target. Write LOGIN%TARGET as the user name.\n"
 	for _, command := range []string{"", "rm -rf /", "targets"} {
@@ -71,7 +78,9 @@ func TestVisitLists(t *testing.T) {
 			}
 			text = strings.ReplaceAll(text, "\r", "")
 		}
-		for _, want := range []string{"Signed in as mei@example.com.\n", "TARGET  LINK  LOGINS\ndb1     up    postgres root\nweb1    down  deploy\n",
+		for _, want := range []string{"Signed in as mei@example.com.\n", "TARGET  LINK  LOGINS         LIMITS\n" +
+			"db1     up    postgres root  recorded\n" +
+			"db1     up    files          recorded, no shell, no exec, subsystem sftp, files read-only\nweb1    down  deploy\n",
 			"ssh LOGIN%TARGET@sekisho-gateway ", "LOGIN%TARGET@gw.example.com\n", "ssh -J gw.example.com:"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q: %q is not in\n%s", command, want, text)
@@ -90,7 +99,7 @@ func TestVisitLists(t *testing.T) {
 func TestVisitListsJSON(t *testing.T) {
 	w := newWays(t)
 	for i := range 1500 {
-		w.places = append(w.places, gateway.Place{Target: fmt.Sprintf("web%d", i), Logins: []string{"root"}, Linked: true})
+		w.places = append(w.places, gateway.Place{Target: fmt.Sprintf("web%d", i), Logins: []string{"root"}, Linked: true, Limits: make([]sekisho.Limits, 1)})
 	}
 	c := w.visit()
 	s, err := c.NewSession()
@@ -108,10 +117,11 @@ func TestVisitListsJSON(t *testing.T) {
 			Target string
 			Logins []string
 			Linked bool
+			Limits []sekisho.Limits
 		}
 		if err := lines.Decode(&p); err == io.EOF {
 			break
-		} else if err != nil || p.Target != fmt.Sprintf("web%d", n) || p.Logins[0] != "root" || !p.Linked {
+		} else if err != nil || p.Target != fmt.Sprintf("web%d", n) || p.Logins[0] != "root" || !p.Linked || len(p.Limits) != 1 {
 			t.Fatalf("%+v, %v", p, err)
 		}
 	}

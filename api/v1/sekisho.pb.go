@@ -1092,6 +1092,7 @@ func (*TargetsRequest) Descriptor() ([]byte, []int) {
 type TargetsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Targets       []*Target              `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	Limits        [][]byte               `protobuf:"bytes,2,rep,name=limits,proto3" json:"limits,omitempty"` // each once: JSON as in the decisions of the audit log
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,6 +1134,13 @@ func (x *TargetsResponse) GetTargets() []*Target {
 	return nil
 }
 
+func (x *TargetsResponse) GetLimits() [][]byte {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type Target struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1141,6 +1149,7 @@ type Target struct {
 	Logins        []string               `protobuf:"bytes,4,rep,name=logins,proto3" json:"logins,omitempty"` // those the caller may use
 	Door          string                 `protobuf:"bytes,5,opt,name=door,proto3" json:"door,omitempty"`
 	Linked        bool                   `protobuf:"varint,6,opt,name=linked,proto3" json:"linked,omitempty"` // a connector's link to it is up
+	Access        []*Access              `protobuf:"bytes,7,rep,name=access,proto3" json:"access,omitempty"`  // one for each of the logins
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1217,6 +1226,74 @@ func (x *Target) GetLinked() bool {
 	return false
 }
 
+func (x *Target) GetAccess() []*Access {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+// Access is what one login of a target gives.
+type Access struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Login         string                 `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
+	Door          string                 `protobuf:"bytes,2,opt,name=door,proto3" json:"door,omitempty"`      // "pass" or "audit"
+	Limits        uint32                 `protobuf:"varint,3,opt,name=limits,proto3" json:"limits,omitempty"` // index into TargetsResponse.limits
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Access) Reset() {
+	*x = Access{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Access) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Access) ProtoMessage() {}
+
+func (x *Access) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Access.ProtoReflect.Descriptor instead.
+func (*Access) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Access) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *Access) GetDoor() string {
+	if x != nil {
+		return x.Door
+	}
+	return ""
+}
+
+func (x *Access) GetLimits() uint32 {
+	if x != nil {
+		return x.Limits
+	}
+	return 0
+}
+
 type ListRecordingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Person        string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
@@ -1230,7 +1307,7 @@ type ListRecordingsRequest struct {
 
 func (x *ListRecordingsRequest) Reset() {
 	*x = ListRecordingsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1319,7 @@ func (x *ListRecordingsRequest) String() string {
 func (*ListRecordingsRequest) ProtoMessage() {}
 
 func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1332,7 @@ func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecordingsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRecordingsRequest) GetPerson() string {
@@ -1302,7 +1379,7 @@ type ListRecordingsResponse struct {
 
 func (x *ListRecordingsResponse) Reset() {
 	*x = ListRecordingsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1391,7 @@ func (x *ListRecordingsResponse) String() string {
 func (*ListRecordingsResponse) ProtoMessage() {}
 
 func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1404,7 @@ func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecordingsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRecordingsResponse) GetRecordings() []*Recording {
@@ -1356,7 +1433,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1445,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1458,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Recording) GetSession() string {
@@ -1470,7 +1547,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1559,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1572,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DownloadRequest) GetSession() string {
@@ -1515,7 +1592,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1604,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1617,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DownloadResponse) GetTotal() int64 {
@@ -1572,7 +1649,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1661,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1674,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListEventsRequest) GetKind() string {
@@ -1658,7 +1735,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1747,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1760,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListEventsResponse) GetEvents() [][]byte {
@@ -1702,7 +1779,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1791,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1804,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportRequest) GetFrom() int64 {
@@ -1747,7 +1824,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1836,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1849,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportResponse) GetEvents() [][]byte {
@@ -1800,7 +1877,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1889,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1902,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JoinRequest) GetToken() string {
@@ -1861,7 +1938,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1950,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1963,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinResponse) GetConnector() string {
@@ -1927,7 +2004,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2016,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2029,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SyncRequest) GetTargets() []*HostReport {
@@ -1981,7 +2058,7 @@ type HostReport struct {
 
 func (x *HostReport) Reset() {
 	*x = HostReport{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2070,7 @@ func (x *HostReport) String() string {
 func (*HostReport) ProtoMessage() {}
 
 func (x *HostReport) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2083,7 @@ func (x *HostReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReport.ProtoReflect.Descriptor instead.
 func (*HostReport) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HostReport) GetName() string {
@@ -2048,7 +2125,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2137,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2150,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SyncResponse) GetTargets() []*HostState {
@@ -2109,7 +2186,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2198,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2211,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HostState) GetName() string {
@@ -2174,7 +2251,7 @@ type Principals struct {
 
 func (x *Principals) Reset() {
 	*x = Principals{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2263,7 @@ func (x *Principals) String() string {
 func (*Principals) ProtoMessage() {}
 
 func (x *Principals) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2276,7 @@ func (x *Principals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principals.ProtoReflect.Descriptor instead.
 func (*Principals) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Principals) GetPrincipals() []string {
@@ -2294,16 +2371,22 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\vssh_gateway\x18\x03 \x01(\tR\n" +
 	"sshGateway\x124\n" +
 	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x10\n" +
-	"\x0eTargetsRequest\"?\n" +
+	"\x0eTargetsRequest\"W\n" +
 	"\x0fTargetsResponse\x12,\n" +
-	"\atargets\x18\x01 \x03(\v2\x12.sekisho.v1.TargetR\atargets\"\x8e\x01\n" +
+	"\atargets\x18\x01 \x03(\v2\x12.sekisho.v1.TargetR\atargets\x12\x16\n" +
+	"\x06limits\x18\x02 \x03(\fR\x06limits\"\xba\x01\n" +
 	"\x06Target\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06labels\x18\x02 \x03(\tR\x06labels\x12\x14\n" +
 	"\x05class\x18\x03 \x01(\tR\x05class\x12\x16\n" +
 	"\x06logins\x18\x04 \x03(\tR\x06logins\x12\x12\n" +
 	"\x04door\x18\x05 \x01(\tR\x04door\x12\x16\n" +
-	"\x06linked\x18\x06 \x01(\bR\x06linked\"\x8f\x01\n" +
+	"\x06linked\x18\x06 \x01(\bR\x06linked\x12*\n" +
+	"\x06access\x18\a \x03(\v2\x12.sekisho.v1.AccessR\x06access\"J\n" +
+	"\x06Access\x12\x14\n" +
+	"\x05login\x18\x01 \x01(\tR\x05login\x12\x12\n" +
+	"\x04door\x18\x02 \x01(\tR\x04door\x12\x16\n" +
+	"\x06limits\x18\x03 \x01(\rR\x06limits\"\x8f\x01\n" +
 	"\x15ListRecordingsRequest\x12\x16\n" +
 	"\x06person\x18\x01 \x01(\tR\x06person\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x14\n" +
@@ -2420,7 +2503,7 @@ func file_api_v1_sekisho_proto_rawDescGZIP() []byte {
 	return file_api_v1_sekisho_proto_rawDescData
 }
 
-var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_api_v1_sekisho_proto_goTypes = []any{
 	(*BeginRequest)(nil),           // 0: sekisho.v1.BeginRequest
 	(*BeginResponse)(nil),          // 1: sekisho.v1.BeginResponse
@@ -2441,75 +2524,77 @@ var file_api_v1_sekisho_proto_goTypes = []any{
 	(*TargetsRequest)(nil),         // 16: sekisho.v1.TargetsRequest
 	(*TargetsResponse)(nil),        // 17: sekisho.v1.TargetsResponse
 	(*Target)(nil),                 // 18: sekisho.v1.Target
-	(*ListRecordingsRequest)(nil),  // 19: sekisho.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil), // 20: sekisho.v1.ListRecordingsResponse
-	(*Recording)(nil),              // 21: sekisho.v1.Recording
-	(*DownloadRequest)(nil),        // 22: sekisho.v1.DownloadRequest
-	(*DownloadResponse)(nil),       // 23: sekisho.v1.DownloadResponse
-	(*ListEventsRequest)(nil),      // 24: sekisho.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 25: sekisho.v1.ListEventsResponse
-	(*ExportRequest)(nil),          // 26: sekisho.v1.ExportRequest
-	(*ExportResponse)(nil),         // 27: sekisho.v1.ExportResponse
-	(*JoinRequest)(nil),            // 28: sekisho.v1.JoinRequest
-	(*JoinResponse)(nil),           // 29: sekisho.v1.JoinResponse
-	(*SyncRequest)(nil),            // 30: sekisho.v1.SyncRequest
-	(*HostReport)(nil),             // 31: sekisho.v1.HostReport
-	(*SyncResponse)(nil),           // 32: sekisho.v1.SyncResponse
-	(*HostState)(nil),              // 33: sekisho.v1.HostState
-	(*Principals)(nil),             // 34: sekisho.v1.Principals
-	nil,                            // 35: sekisho.v1.HostState.PrincipalsEntry
-	(*timestamppb.Timestamp)(nil),  // 36: google.protobuf.Timestamp
+	(*Access)(nil),                 // 19: sekisho.v1.Access
+	(*ListRecordingsRequest)(nil),  // 20: sekisho.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil), // 21: sekisho.v1.ListRecordingsResponse
+	(*Recording)(nil),              // 22: sekisho.v1.Recording
+	(*DownloadRequest)(nil),        // 23: sekisho.v1.DownloadRequest
+	(*DownloadResponse)(nil),       // 24: sekisho.v1.DownloadResponse
+	(*ListEventsRequest)(nil),      // 25: sekisho.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 26: sekisho.v1.ListEventsResponse
+	(*ExportRequest)(nil),          // 27: sekisho.v1.ExportRequest
+	(*ExportResponse)(nil),         // 28: sekisho.v1.ExportResponse
+	(*JoinRequest)(nil),            // 29: sekisho.v1.JoinRequest
+	(*JoinResponse)(nil),           // 30: sekisho.v1.JoinResponse
+	(*SyncRequest)(nil),            // 31: sekisho.v1.SyncRequest
+	(*HostReport)(nil),             // 32: sekisho.v1.HostReport
+	(*SyncResponse)(nil),           // 33: sekisho.v1.SyncResponse
+	(*HostState)(nil),              // 34: sekisho.v1.HostState
+	(*Principals)(nil),             // 35: sekisho.v1.Principals
+	nil,                            // 36: sekisho.v1.HostState.PrincipalsEntry
+	(*timestamppb.Timestamp)(nil),  // 37: google.protobuf.Timestamp
 }
 var file_api_v1_sekisho_proto_depIdxs = []int32{
-	36, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
+	37, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
 	4,  // 1: sekisho.v1.FinishResponse.sign_in:type_name -> sekisho.v1.SignIn
-	36, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
-	36, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
+	37, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
+	37, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
 	4,  // 4: sekisho.v1.StatusResponse.sign_ins:type_name -> sekisho.v1.SignIn
-	36, // 5: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
-	36, // 6: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
+	37, // 5: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
+	37, // 6: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
 	18, // 7: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
-	21, // 8: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
-	36, // 9: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
-	36, // 10: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
-	36, // 11: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	31, // 12: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
-	33, // 13: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
-	35, // 14: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
-	34, // 15: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
-	0,  // 16: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
-	2,  // 17: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
-	5,  // 18: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
-	7,  // 19: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
-	9,  // 20: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
-	11, // 21: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
-	14, // 22: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
-	16, // 23: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
-	19, // 24: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
-	22, // 25: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
-	24, // 26: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
-	26, // 27: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
-	28, // 28: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
-	30, // 29: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
-	1,  // 30: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
-	3,  // 31: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
-	6,  // 32: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
-	8,  // 33: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
-	10, // 34: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
-	12, // 35: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
-	15, // 36: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
-	17, // 37: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
-	20, // 38: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
-	23, // 39: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
-	25, // 40: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
-	27, // 41: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
-	29, // 42: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
-	32, // 43: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
-	30, // [30:44] is the sub-list for method output_type
-	16, // [16:30] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 8: sekisho.v1.Target.access:type_name -> sekisho.v1.Access
+	22, // 9: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
+	37, // 10: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
+	37, // 11: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
+	37, // 12: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	32, // 13: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
+	34, // 14: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
+	36, // 15: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
+	35, // 16: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
+	0,  // 17: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
+	2,  // 18: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
+	5,  // 19: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
+	7,  // 20: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
+	9,  // 21: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
+	11, // 22: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
+	14, // 23: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
+	16, // 24: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
+	20, // 25: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
+	23, // 26: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
+	25, // 27: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
+	27, // 28: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
+	29, // 29: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
+	31, // 30: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
+	1,  // 31: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
+	3,  // 32: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
+	6,  // 33: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
+	8,  // 34: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
+	10, // 35: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
+	12, // 36: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
+	15, // 37: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
+	17, // 38: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
+	21, // 39: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
+	24, // 40: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
+	26, // 41: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
+	28, // 42: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
+	30, // 43: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
+	33, // 44: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
+	31, // [31:45] is the sub-list for method output_type
+	17, // [17:31] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_api_v1_sekisho_proto_init() }
@@ -2523,7 +2608,7 @@ func file_api_v1_sekisho_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_v1_sekisho_proto_rawDesc), len(file_api_v1_sekisho_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -81,7 +81,7 @@ func (h *house) reachable(ctx context.Context, pass *sekisho.Pass, client netip.
 	}
 	places := make([]gateway.Place, len(all))
 	for i, p := range all {
-		places[i] = gateway.Place{Target: p.Name, Logins: p.Logins, Linked: h.registry.Linked(p.Name)}
+		places[i] = gateway.Place{Target: p.Name, Logins: p.Logins, Limits: p.Limits, Linked: h.registry.Linked(p.Name)}
 	}
 	return places, nil
 }
