@@ -142,7 +142,11 @@ func (t *traveller) turnDown() error {
 	if t.told {
 		return errStranger
 	}
-	return t.hint(&sekisho.Refusal{Sentence: "None of your keys is a valid certificate for this gateway.", Next: "Run: sekisho login --agent", Cause: errStranger})
+	next := "Run: sekisho login --agent"
+	if t.way == sekisho.WayJump { // the certificate was shown on the way, and ssh did not ask the same agent again
+		next = "With ssh -J your ssh must ask your ssh-agent for the target as well: take the lines of sekisho ssh-config --agent, or leave -J away."
+	}
+	return t.hint(&sekisho.Refusal{Sentence: "None of your keys is a valid certificate for this gateway.", Next: next, Cause: errStranger})
 }
 
 // answer asks the question, once, and lets in who answers it. subject is who must; empty: anybody, who then it is that

@@ -279,7 +279,11 @@ func TestWithoutCertificate(t *testing.T) {
 				if err == nil || len(w.questions()) != 0 {
 					t.Errorf("%v, asked %+v", err, w.questions())
 				}
-				if got := shows.String(); got != "None of your keys is a valid certificate for this gateway. Run: sekisho login --agent\r\n" {
+				next := "Run: sekisho login --agent"
+				if in.way == sekisho.WayJump {
+					next = "With ssh -J your ssh must ask your ssh-agent for the target as well: take the lines of sekisho ssh-config --agent, or leave -J away."
+				}
+				if got := shows.String(); got != "None of your keys is a valid certificate for this gateway. "+next+"\r\n" {
 					t.Errorf("hears %q", got)
 				}
 				return

@@ -345,7 +345,7 @@ func (v *visit) table(out io.Writer, places []Place) {
 		flag, jump = "-p "+v.port+" ", jump+":"+v.port
 	}
 	fmt.Fprintf(out, "\nTo go there:  ssh LOGIN%%TARGET@sekisho-gateway   (with the lines that sekisho ssh-config prints)\n"+
-		"         or:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET\n", flag, v.gateway.cfg.Host, jump)
+		"         or:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET   (not with those lines, but with those of sekisho ssh-config --agent)\n", flag, v.gateway.cfg.Host, jump)
 }
 
 // alike are logins of a place with the same limits, in a few words.

@@ -20,7 +20,7 @@ func (*sshConfigCmd) Help() string {
 
 Agent forwarding (ssh -A) forwards nothing through these lines: the agent of a connection is gone once it has signed in.
 
-Where the gateway has an SSH port, there are lines for it as well, under the name sekisho-gateway. With --agent the targets are reached through it, by ProxyJump, instead of by this program.
+Where the gateway has an SSH port, there are lines for it as well, under the name sekisho-gateway. With --agent the targets are reached through it, by ProxyJump, instead of by this program. ssh -J needs the lines of --agent: with the others ssh has no certificate to show behind the jump, and says "Permission denied".
 
 Examples:
 
