@@ -71,7 +71,7 @@ func (s *street) certifyMany(ctx context.Context, callers, calls, pid int) (*cer
 	before, start := cpuOf([]int{pid}), time.Now()
 	for i, c := range list {
 		all.Go(func() {
-			for range calls / callers {
+			for range share(calls, callers, i) {
 				begun := time.Now()
 				if _, err := c.connect(ctx); err != nil {
 					errs <- err
@@ -98,8 +98,16 @@ func (s *street) certifyMany(ctx context.Context, callers, calls, pid int) (*cer
 		[]float64{ms(used) / n}, []float64{float64(rss) / 1024}}, nil
 }
 
+// share is how many of n things the i-th of some people does, so that they do all of them.
+func share(n, people, i int) int {
+	if i < n%people {
+		return n/people + 1
+	}
+	return n / people
+}
+
 // signing is the least a certificate costs: fill in, sign, marshal.
-func signing(n int) (time.Duration, error) {
+func signing(n int) (cpu time.Duration, err error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return 0, err
@@ -108,7 +116,7 @@ func signing(n int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	start := time.Now()
+	before := ownCPU()
 	for i := range n {
 		c := &ssh.Certificate{Key: ca.PublicKey(), Serial: uint64(i), CertType: ssh.UserCert, KeyId: "bench", ValidPrincipals: []string{"root:db1"},
 			ValidBefore: ssh.CertTimeInfinity, Permissions: ssh.Permissions{Extensions: map[string]string{"permit-pty": ""}}}
@@ -117,5 +125,5 @@ func signing(n int) (time.Duration, error) {
 		}
 		c.Marshal()
 	}
-	return time.Since(start) / time.Duration(n), nil
+	return (ownCPU() - before) / time.Duration(n), nil
 }

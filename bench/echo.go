@@ -166,7 +166,7 @@ func (h hop) keystrokes(ctx context.Context, n int) ([]float64, error) {
 	}
 	times, err := typeKeys(in, out, n)
 	in.Close()
-	cmd.Process.Kill()
+	cmd.Cancel() // with its helpers, which reapGroup waits for
 	werr := cmd.Wait()
 	reapGroup(cmd.Process.Pid)
 	var exit *exec.ExitError

@@ -1,23 +1,29 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// quantile gives the value below which a share q of the list lies; the list is sorted in place.
-func quantile[T cmp.Ordered](list []T, q float64) (v T) {
+// quantile gives the value below which a share q of the list lies; 0 of none.
+func quantile(list []float64, q float64) float64 {
 	if len(list) == 0 {
-		return v
+		return 0
 	}
-	slices.Sort(list)
+	list = slices.Sorted(slices.Values(list))
 	return list[min(len(list)-1, int(q*float64(len(list))))]
 }
 
-func median[T cmp.Ordered](list []T) T { return quantile(slices.Clone(list), 0.5) }
+// median gives the middle of the list, or the mean of the two that are.
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	list = slices.Sorted(slices.Values(list))
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}
 
 // ratios gives the quotient of each round's pair.
 func ratios(list, yard []float64) []float64 {

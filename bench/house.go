@@ -62,7 +62,7 @@ func startHouse(ctx context.Context, bin, dir string) (h *house, stop func(), er
 	}
 	defer log.Close()
 	demo := exec.Command(filepath.Join(bin, "demo"), "-with-parent")
-	demo.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(dir, "house"))
+	demo.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(dir, "house"), "DEMO_PORT_BASE=")
 	demo.Stdout, demo.Stderr = log, log
 	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	life, err := demo.StdinPipe()
@@ -74,7 +74,7 @@ func startHouse(ctx context.Context, bin, dir string) (h *house, stop func(), er
 	}
 	stop = func() {
 		life.Close()
-		demo.Wait()
+		demo.Wait() // it ends what it started within seconds
 	}
 	file := filepath.Join(dir, "house", "demo.json")
 	if err := await(ctx, 30*time.Second, func() bool { h, err = readHouse(file); return err == nil }); err != nil {

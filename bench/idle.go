@@ -166,31 +166,45 @@ func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n in
 }
 
 // openIdle opens one session and sees one key come back.
-func (s *street) openIdle(_ context.Context, config *ssh.ClientConfig) (*ssh.Client, error) {
-	client, err := ssh.Dial("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(s.house.SSHPort)), config)
+func (s *street) openIdle(ctx context.Context, config *ssh.ClientConfig) (*ssh.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
+	defer cancel()
+	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.house.SSHPort))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	session, err := client.NewSession()
-	if err == nil {
-		err = session.RequestPty("xterm", 24, 80, ssh.TerminalModes{})
-	}
+	kept := context.AfterFunc(ctx, func() { conn.Close() })
+	c, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	client := ssh.NewClient(c, channels, requests)
+	if err := typeOne(client); err != nil || !kept() {
 		client.Close()
-		return nil, err
+		return nil, cmp.Or(err, ctx.Err())
+	}
+	return client, nil
+}
+
+// typeOne sees one key come back in a terminal.
+func typeOne(client *ssh.Client) error {
+	session, err := client.NewSession()
+	if err != nil {
+		return err
+	}
+	if err := session.RequestPty("xterm", 24, 80, ssh.TerminalModes{}); err != nil {
+		return err
 	}
 	in, _ := session.StdinPipe()
 	out, _ := session.StdoutPipe()
-	err = session.Start("exec cat")
-	if err == nil {
-		_, err = in.Write([]byte{'x'})
+	if err := session.Start("exec cat"); err != nil {
+		return err
 	}
-	if err == nil {
-		_, err = io.ReadFull(out, make([]byte, 1))
+	if _, err := in.Write([]byte{'x'}); err != nil {
+		return err
 	}
-	if err != nil {
-		client.Close()
-		return nil, err
-	}
-	return client, nil
+	_, err = io.ReadFull(out, make([]byte, 1))
+	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 )
 
 // curve25519 is the one key exchange that every sshd and gateway here speaks.
@@ -49,7 +48,7 @@ func compareConnecting(ctx context.Context, title string, hops []hop, n int) err
 	table(fmt.Sprintf("%s, %d rounds", title, n), "hop", "ms p50", "ms p99", "ratio to direct", "added ms", "middle CPU ms each")
 	for i, h := range hops {
 		p50 := median(walls[i])
-		row(h.name, f("%.0f", p50), f("%.0f", quantile(slices.Clone(walls[i]), 0.99)), f("%.2f", median(ratios(walls[i], walls[0]))),
+		row(h.name, f("%.0f", p50), f("%.0f", quantile(walls[i], 0.99)), f("%.2f", median(ratios(walls[i], walls[0]))),
 			f("%.0f", p50-median(walls[0])), f("%.1f", cpus[i]/float64(n)))
 	}
 	return nil

@@ -30,8 +30,19 @@ func reapGroup(group int) time.Duration {
 		if err != nil {
 			return sum
 		}
-		sum += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+		sum += cpuIn(usage)
 	}
+}
+
+func cpuIn(usage syscall.Rusage) time.Duration {
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// ownCPU is the CPU time of our own process.
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return cpuIn(usage)
 }
 
 // reapAll waits a little for every process that was started or adopted here, so that none outlives us.
