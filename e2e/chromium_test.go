@@ -18,6 +18,7 @@ import (
 
 // The pages in a real browser: what a person sees when they sign in, here and on a machine without a browser.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("chromium is missing: apt-get install chromium")
@@ -30,7 +31,7 @@ func TestChromium(t *testing.T) {
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 5*patience)
 	defer cancel()
 
 	t.Run("here", func(t *testing.T) {
@@ -163,7 +164,7 @@ func press(t *testing.T, ctx context.Context) {
 		if err == nil {
 			return
 		}
-		if !strings.Contains(err.Error(), "Could not find node") || time.Since(begun) > 15*time.Second {
+		if !strings.Contains(err.Error(), "Could not find node") || time.Since(begun) > patience {
 			t.Fatal(err)
 		}
 	}
@@ -185,7 +186,7 @@ func see(t *testing.T, ctx context.Context, text, shot string) {
 	for begun := time.Now(); !strings.Contains(page, text); time.Sleep(50 * time.Millisecond) {
 		var err error
 		page, err = chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
-		if time.Since(begun) > 15*time.Second {
+		if time.Since(begun) > patience {
 			t.Fatalf("%q is not on the page: %v\n%s", text, err, page)
 		}
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -23,6 +23,7 @@ import (
 // runs commands, moves files both ways, and does what else it is known for, and the audit log must tell of it. They
 // share one house, whose policies let mei forward what editors need. docs/clients.md says how it went.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	h := clientsHouse(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/clients",
@@ -156,7 +157,7 @@ func startAgent(env *testscript.Env) error {
 // nothingLeft fails a story after which something still runs in its folder.
 func nothingLeft(env *testscript.Env) {
 	var err error
-	for begun := time.Now(); time.Since(begun) < 5*time.Second; time.Sleep(20 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(20 * time.Millisecond) {
 		if err = noneLeft(env.WorkDir); err == nil {
 			return
 		}

@@ -12,10 +12,13 @@ package e2e_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -40,6 +43,10 @@ func TestMain(m *testing.M) {
 
 // shared is the house of the stories that have none of their own.
 var shared *house
+
+// parallel is how many stories are told at once, or one for each core, unless go test -parallel says another number:
+// most of what they do is waiting.
+const parallel = 6
 
 // village builds the programs, starts the shared house, runs the tests and ends everything.
 type village struct{ m *testing.M }
@@ -71,6 +78,9 @@ func (v *village) run() (code int, err error) {
 	if _, err := shared.events(); err != nil { // hana signs in, who looks things up for the stories
 		return 0, errors.Join(err, shared.stop())
 	}
+	if err := flag.Set("test.parallel", strconv.Itoa(max(runtime.GOMAXPROCS(0), parallel))); err != nil {
+		return 0, errors.Join(err, shared.stop())
+	}
 	code = v.m.Run()
 	if err := shared.stop(); err != nil {
 		return 0, err
@@ -94,6 +104,7 @@ func build(bin string) error {
 }
 
 func TestStories(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata",
 		RequireUniqueNames: true,

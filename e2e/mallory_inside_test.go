@@ -1,11 +1,9 @@
 package e2e_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -19,34 +17,12 @@ func init() {
 // backdoor is a shell for whoever connects, without a question: "backdoor FILE" listens on a port of loopback, which is
 // then in FILE.
 func backdoor(_ *traveller, args []string) error {
-	return await(args[0], func(conn net.Conn) {
+	return beside("tcp", "127.0.0.1:0", args[0], func(conn net.Conn) {
 		shell := exec.Command("sh")
 		shell.Stdin, shell.Stdout, shell.Stderr = conn, conn, conn
 		shell.WaitDelay = time.Second // a shell that has ended reads no more
 		shell.Run()
 	})
-}
-
-// await listens on a port of loopback, writes it to the file and serves whoever connects.
-func await(file string, serve func(net.Conn)) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := errors.Join(os.WriteFile(file+".new", []byte(port+"\n"), 0o600), os.Rename(file+".new", file)); err != nil {
-		return err
-	}
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			serve(conn)
-		}()
-	}
 }
 
 // stammers are ways in which an SSH server can begin to speak without being noticed, or so she hopes.
@@ -71,7 +47,7 @@ func stammer(_ *traveller, args []string) error {
 	if begin == nil {
 		return fmt.Errorf("nobody stammers %s", args[2])
 	}
-	return await(args[0], func(conn net.Conn) {
+	return beside("tcp", "127.0.0.1:0", args[0], func(conn net.Conn) {
 		sshd, err := reach(args[1])
 		if err != nil {
 			return

@@ -43,9 +43,7 @@ func besiege(_ *traveller, args []string) error {
 			held = append(held, conn)
 		}
 	}
-	file := args[4]
-	said := fmt.Sprintf("%d held, %d turned away\n", len(held), turned)
-	if err := errors.Join(os.WriteFile(file+".new", []byte(said), 0o600), os.Rename(file+".new", file)); err != nil {
+	if err := appear(args[4], fmt.Sprintf("%d held, %d turned away\n", len(held), turned)); err != nil {
 		return err
 	}
 	for _, conn := range held {

@@ -22,20 +22,39 @@ func neighbour() {
 	if len(os.Args) == 3 {
 		network, address = "unix", os.Args[2]
 	}
-	if err := beside(network, address, os.Args[1]); err != nil {
-		fail("neighbour", err)
+	fail("neighbour", beside(network, address, os.Args[1], shout))
+}
+
+func shout(conn net.Conn) {
+	said := make([]byte, 32<<10)
+	for {
+		n, err := conn.Read(said)
+		if _, werr := conn.Write(bytes.ToUpper(said[:n])); err != nil || werr != nil {
+			return
+		}
 	}
 }
 
-func beside(network, address, file string) error {
+// beside listens beside a target, leaves the port in a file, and serves whoever connects.
+func beside(network, address, file string, serve func(net.Conn)) error {
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := errors.Join(os.WriteFile(file+".new", []byte(port+"\n"), 0o600), os.Rename(file+".new", file)); err != nil {
+	if err := appear(file, port+"\n"); err != nil {
 		return err
 	}
+	return welcome(l, serve)
+}
+
+// appear writes a file that others wait for: it is there whole, or not at all.
+func appear(file, text string) error {
+	return errors.Join(os.WriteFile(file+".new", []byte(text), 0o600), os.Rename(file+".new", file))
+}
+
+// welcome serves whoever connects, until nobody can.
+func welcome(l net.Listener, serve func(net.Conn)) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -43,13 +62,7 @@ func beside(network, address, file string) error {
 		}
 		go func() {
 			defer conn.Close()
-			said := make([]byte, 32<<10)
-			for {
-				n, err := conn.Read(said)
-				if _, werr := conn.Write(bytes.ToUpper(said[:n])); err != nil || werr != nil {
-					return
-				}
-			}
+			serve(conn)
 		}()
 	}
 }

@@ -135,12 +135,11 @@ var shownURL = regexp.MustCompile(`https://\S+`)
 
 // phone is a browser on another machine: "phone mei shown" waits until the file shows an address, and goes there.
 func phone() {
-	for range 500 {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(os.Args[2])
 		if address := shownURL.Find(text); err == nil && address != nil && slices.Contains(text, '\n') {
 			fail("phone", browse([]string{os.Args[1], string(address)}))
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	fail("phone", fmt.Errorf("%s shows no address", os.Args[2]))
 }

@@ -169,21 +169,12 @@ func disguise(t *testing.T, port int) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go carryDisguised(near, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		}
-	}()
+	go welcome(l, func(near net.Conn) { carryDisguised(near, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) })
 	return l.Addr().(*net.TCPAddr).Port
 }
 
 // carryDisguised says another version for the client; ssh-audit does not get as far as proving what it said.
 func carryDisguised(near net.Conn, address string) {
-	defer near.Close()
 	far, err := net.Dial("tcp", address)
 	if err != nil {
 		return

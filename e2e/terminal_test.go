@@ -37,9 +37,6 @@ func terminal() {
 	}
 }
 
-// seeTime is how long a person waits for something to show.
-const seeTime = 20 * time.Second
-
 type screen struct {
 	pty, tty *os.File
 
@@ -137,7 +134,7 @@ func (s *screen) do(line string) error {
 
 // see waits until the text shows after what was seen before.
 func (s *screen) see(text string) error {
-	for begun := time.Now(); time.Since(begun) < seeTime; time.Sleep(10 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(10 * time.Millisecond) {
 		s.mu.Lock()
 		at := bytes.Index(s.shown.Bytes()[s.seen:], []byte(text))
 		if at >= 0 {

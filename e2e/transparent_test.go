@@ -18,6 +18,7 @@ import (
 // Packets on their way to a target are redirected to the gateway, by REDIRECT and by TPROXY, IPv4 and IPv6, and stock ssh
 // in another network does not notice. Two network namespaces stand for the two machines; they vanish with their processes.
 func TestTransparent(t *testing.T) {
+	t.Parallel()
 	for _, program := range []string{"ip", "nft", "unshare", "nsenter"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Fatalf("%s is missing: apt-get install nftables iproute2 util-linux", program)
