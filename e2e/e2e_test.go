@@ -105,8 +105,18 @@ func build(bin string) error {
 
 func TestStories(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                "testdata",
+	testscript.Run(t, stories("testdata"))
+}
+
+// TestLong tells what takes longest. It is a test of its own so that nobody waits for it alone at the end.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, stories("testdata/long"))
+}
+
+func stories(dir string) testscript.Params {
+	return testscript.Params{
+		Dir:                dir,
 		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			shared.describe(env.Setenv)
@@ -122,5 +132,5 @@ func TestStories(t *testing.T) {
 			"exits":      exits,
 			"database":   database,
 		},
-	})
+	}
 }
