@@ -171,35 +171,58 @@ func (c *listensFirst) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// opensForward lets SSH inside a forward be recorded and opens one that leads to db1's address, where serve speaks instead
+// of db1.
+func (w *ways) opensForward(serve func(ssh.Channel)) (outer *ssh.Client, conn net.Conn) {
+	w.t.Helper()
+	w.decision.Limits.Nested = sekisho.NestedRecord
+	w.find["10.0.0.2"] = "db1"
+	w.forwards("10.0.0.0/8:22", "").dial = accept(serve)
+	outer = w.mustClient()
+	return outer, w.dials(outer)
+}
+
+func (w *ways) dials(outer *ssh.Client) net.Conn {
+	w.t.Helper()
+	conn, err := outer.Dial("tcp", "10.0.0.2:22")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
+}
+
+// silent hears everything and says nothing.
+func silent(ch ssh.Channel) { io.Copy(io.Discard, ch) }
+
+// goesIn begins SSH inside a forward as mei.
+func (w *ways) goesIn(conn net.Conn) *ssh.Client {
+	w.t.Helper()
+	shows := &terminal{}
+	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, w.mei()))
+	if err != nil {
+		w.t.Fatal(err, shows)
+	}
+	return inner
+}
+
 // The gateway ends SSH inside a forward, where the policy says so: it is a session of its own, recorded, and nothing of
 // it reaches what the forward led to, whoever speaks first.
 func TestNestedRecorded(t *testing.T) {
 	for name, serverFirst := range map[string]bool{"client first": false, "server first": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWays(t)
-			w.decision.Limits.Nested = sekisho.NestedRecord
-			w.find["10.0.0.2"] = "db1"
 			heard := make(chan string, 1)
-			w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) {
+			outer, conn := w.opensForward(func(ch ssh.Channel) {
 				if serverFirst {
 					io.WriteString(ch, "SSH-2.0-target\r\n")
 				}
 				all, _ := io.ReadAll(ch)
 				heard <- string(all)
 			})
-			outer := w.mustClient()
-			conn, err := outer.Dial("tcp", "10.0.0.2:22")
-			if err != nil {
-				t.Fatal(err)
-			}
 			if serverFirst {
 				conn = &listensFirst{Conn: conn}
 			}
-			shows := &terminal{}
-			inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, w.mei()))
-			if err != nil {
-				t.Fatal(err, shows)
-			}
+			inner := w.goesIn(conn)
 			if got := <-heard; got != "" {
 				t.Errorf("what the forward led to heard %q", got)
 			}
@@ -238,14 +261,7 @@ func TestNestedRecorded(t *testing.T) {
 // mallory has no right to be where the SSH inside goes, or no certificate for it.
 func TestNestedIsDecided(t *testing.T) {
 	w := newWays(t)
-	w.decision.Limits.Nested = sekisho.NestedRecord
-	w.find["10.0.0.2"] = "db1"
-	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
-	outer := w.mustClient()
-	conn, err := outer.Dial("tcp", "10.0.0.2:22")
-	if err != nil {
-		t.Fatal(err)
-	}
+	outer, conn := w.opensForward(silent)
 	stranger := w.holder("mallory", []string{"gateway"})
 	w.signs = newKey(t)
 	shows := &terminal{}
@@ -253,10 +269,7 @@ func TestNestedIsDecided(t *testing.T) {
 		t.Error("let in with a key of nobody's")
 	}
 	w.decision = sekisho.Decision{Effect: sekisho.Deny, Reason: "No policy lets you."}
-	if conn, err = outer.Dial("tcp", "10.0.0.2:22"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.shake(conn, "10.0.0.2:22", w.client("root", shows, stranger)); err == nil || !strings.Contains(shows.String(), "No policy lets you.") {
+	if _, err := w.shake(w.dials(outer), "10.0.0.2:22", w.client("root", shows, stranger)); err == nil || !strings.Contains(shows.String(), "No policy lets you.") {
 		t.Errorf("let in against the policies: %v, shown %q", err, shows)
 	}
 }
@@ -264,18 +277,9 @@ func TestNestedIsDecided(t *testing.T) {
 // It is let through because it is recorded, so it is recorded though the inner session's decision asks for no audit.
 func TestNestedIsRecordedInAnyCase(t *testing.T) {
 	w := newWays(t)
-	w.decision.Limits.Nested = sekisho.NestedRecord
-	w.find["10.0.0.2"] = "db1"
-	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
-	conn, err := w.mustClient().Dial("tcp", "10.0.0.2:22")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, conn := w.opensForward(silent)
 	w.decision.Limits.Audit = sekisho.AuditNone
-	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	inner := w.goesIn(conn)
 	s, err := inner.NewSession()
 	if err != nil {
 		t.Fatal(err)
@@ -291,18 +295,8 @@ func TestNestedIsRecordedInAnyCase(t *testing.T) {
 // Where the client of the outer session goes, what is inside ends by itself, as that client's session does.
 func TestNestedHangsUp(t *testing.T) {
 	w := newWays(t)
-	w.decision.Limits.Nested = sekisho.NestedRecord
-	w.find["10.0.0.2"] = "db1"
-	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
-	outer := w.mustClient()
-	conn, err := outer.Dial("tcp", "10.0.0.2:22")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	outer, conn := w.opensForward(silent)
+	inner := w.goesIn(conn)
 	hanging(t, inner)
 	outer.Close()
 	waitFor(t, func() bool { return len(w.noted(sekisho.EventSessionEnded)) == 2 })
@@ -316,25 +310,9 @@ func TestNestedHangsUp(t *testing.T) {
 // What is inside a session ends with it.
 func TestNestedEndsWithOuter(t *testing.T) {
 	w := newWays(t)
-	w.decision.Limits.Nested = sekisho.NestedRecord
-	w.find["10.0.0.2"] = "db1"
-	w.forwards("10.0.0.0/8:22", "").dial = accept(func(ch ssh.Channel) { io.ReadAll(ch) })
-	outer := w.mustClient()
-	conn, err := outer.Dial("tcp", "10.0.0.2:22")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inner, err := w.shake(conn, "10.0.0.2:22", w.client("root", &terminal{}, w.mei()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := inner.NewSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start("hang"); err != nil {
-		t.Fatal(err)
-	}
+	_, conn := w.opensForward(silent)
+	inner := w.goesIn(conn)
+	hanging(t, inner)
 	w.gateway.End(func(s sekisho.Session) bool { return s.Parent == "" })
 	inner.Wait()
 	waitFor(t, func() bool { return len(w.eventsOf(sekisho.EventSessionEnded)) == 2 })
