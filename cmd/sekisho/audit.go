@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,17 +22,19 @@ type auditCmd struct {
 }
 
 type auditListCmd struct {
-	Kind    string `placeholder:"KIND" help:"Only events of this kind; a prefix if it ends in a dot, such as session."`
+	Kind    string `placeholder:"KIND" suggest:"kinds" help:"Only events of this kind, or of all kinds that begin so if it ends in a dot (session.)."`
 	Actor   string `placeholder:"WHO" help:"Only what this person, connector or gateway did."`
 	Target  string `placeholder:"NAME" help:"Only events about this target."`
-	Session string `placeholder:"SESSION" help:"Only events of this session."`
+	Session string `placeholder:"SESSION" help:"Only events of this session or visit; which sessions came through it is told besides."`
 	Since   string `placeholder:"TIME" help:"Only events from this time on: 2h, 7d, 2026-11-22, or RFC 3339."`
 	Limit   int    `default:"50" help:"How many at the most."`
 	JSON    bool   `name:"json" help:"Print the log's own lines, one JSON object each."`
 }
 
 func (*auditListCmd) Help() string {
-	return `Lists what happened, newest first: who signed in, what was decided and by which policies, which certificates were made, what ran in which session. With --json the lines are printed exactly as the log holds them.
+	return `Lists what happened, newest first: who signed in, what was decided and by which policies, which certificates were made, what ran in which session. With --json the lines are printed exactly as the log holds them. Without, each event is one line: what could be taken for more than one word stands in double quotes, in which \n, \x1b and such stand for what would not be seen, and long values are cut.
+
+Kinds: ` + strings.Join(eventKinds, ", ") + `.
 
 Examples:
 
@@ -47,6 +48,9 @@ func (cmd *auditListCmd) Run(a *app) error {
 	if cmd.Limit < 1 || cmd.Limit > 1_000_000 {
 		return &usageError{"--limit must be between 1 and 1000000"}
 	}
+	if err := checkKind(cmd.Kind); err != nil {
+		return err
+	}
 	since, err := parseSince(cmd.Since, time.Now())
 	if err != nil {
 		return err
@@ -55,10 +59,21 @@ func (cmd *auditListCmd) Run(a *app) error {
 	if !since.IsZero() {
 		req.Since = timestamppb.New(since)
 	}
-	lines, err := a.events(req, cmd.Limit)
+	lines, err := a.events(req, cmd.Limit+1) // one more shows whether there are more
 	if err != nil {
 		return err
 	}
+	shown := lines[:min(len(lines), cmd.Limit)]
+	if err := cmd.print(a, shown); err != nil {
+		return err
+	}
+	if len(shown) < len(lines) {
+		fmt.Fprintf(a.err, "Only the newest are shown, %d; more with --limit.\n", len(shown))
+	}
+	return a.tellInside(cmd.Session)
+}
+
+func (cmd *auditListCmd) print(a *app, lines [][]byte) error {
 	if cmd.JSON {
 		for _, line := range lines {
 			if _, err := a.out.Write(append(line, '\n')); err != nil {
@@ -69,11 +84,11 @@ func (cmd *auditListCmd) Run(a *app) error {
 	}
 	rows := [][]string{}
 	for _, line := range lines {
-		row, err := eventRow(line)
+		ev, err := parseEvent(line)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, row)
+		rows = append(rows, eventRow(ev))
 	}
 	return a.table([]string{"SEQ", "TIME", "KIND", "WHO", "TARGET", "DECISION", "WHAT"}, rows)
 }
@@ -142,65 +157,6 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 		return at, nil
 	}
 	return time.Time{}, &usageError{fmt.Sprintf("--since %q is neither a span (2h, 7d) nor a day (2026-11-22) nor a time (2026-11-22T08:30:00Z)", s)}
-}
-
-// eventRow is one line of the log as a row of the table.
-func eventRow(line []byte) ([]string, error) {
-	ev, err := parseEvent(line)
-	if err != nil {
-		return nil, err
-	}
-	target := ev.Target
-	if ev.Login != "" {
-		target = ev.Login + "@" + target
-	}
-	decision := ""
-	if d := ev.Decision; d != nil {
-		decision = strings.TrimSpace(string(d.Effect) + " " + strings.Join(d.Policies, ","))
-		if d.Limits.Audit != sekisho.AuditNone {
-			decision += " (audit)"
-		}
-	}
-	return []string{fmt.Sprint(ev.Seq), local(ev.Time), ev.Kind, ev.Actor, target, decision, what(ev)}, nil
-}
-
-// what tells the rest of the event in a few words.
-func what(ev *sekisho.Event) string {
-	var parts []string
-	add := func(name, value string) {
-		if value != "" {
-			parts = append(parts, name+"="+short(value))
-		}
-	}
-	if c := ev.Certificate; c != nil {
-		add(c.Type, strings.Join(c.Principals, ","))
-		add("key_id", fmt.Sprintf("%s/%d", c.KeyID, ev.Seq))
-	}
-	keys := []string{}
-	for k := range ev.Detail {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		add(k, ev.Detail[k])
-	}
-	if d := ev.Decision; d != nil {
-		add("limits", limited(d.Limits))
-		add("reason", d.Reason)
-	}
-	add("error", ev.Error)
-	add("session", ev.Session)
-	add("from", ev.ClientAddress)
-	return strings.Join(parts, " ")
-}
-
-// short keeps one value from filling the screen; --json shows it whole.
-func short(s string) string {
-	const most = 80
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
 }
 
 type auditExportCmd struct {

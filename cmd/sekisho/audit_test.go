@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -135,10 +136,13 @@ func TestAuditList(t *testing.T) {
 	ar := newArchive(t, 1200)
 	code, out, errs := ar.run(t, "list", "--limit", "2")
 	lines := strings.Split(out, "\n")
+	if !strings.Contains(errs, "Only the newest are shown, 2; more with --limit.") {
+		t.Errorf("nothing is said of more: %q", errs)
+	}
 	if code != 0 || len(lines) != 4 || strings.Contains(out, "\x1b") {
 		t.Fatalf("%d %q %s", code, out, errs)
 	}
-	for _, want := range []string{"1199 ", "decision", "alice", "root@web1", "deny night", "a=2 z=1 reason=Not at night. error=a?[31m"} {
+	for _, want := range []string{"1199 ", "decision", "alice", "root@web1", "deny night", `a=2 z=1 reason="Not at night." error="a\x1b[31m"`} {
 		if !strings.Contains(lines[1], want) {
 			t.Errorf("%q lacks %q", lines[1], want)
 		}
@@ -157,9 +161,116 @@ func TestAuditList(t *testing.T) {
 			t.Errorf("%v: %d %q %s", args, code, out, errs)
 		}
 	}
-	for _, args := range [][]string{{"--since", "soon"}, {"--since=-1h"}, {"--limit", "0"}} {
+	for _, args := range [][]string{{"--since", "soon"}, {"--since=-1h"}, {"--limit", "0"}, {"--kind", "foo"}, {"--kind", "session"}} {
 		if code, _, errs = ar.run(t, append([]string{"list"}, args...)...); code != 2 {
 			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
+}
+
+// What comes through a session is told with it, and what came through another is not.
+func TestAuditListInside(t *testing.T) {
+	ar := newArchive(t, 1)
+	for _, ev := range []sekisho.Event{
+		{Kind: sekisho.EventVisit, Session: "vis_a"},
+		{Kind: sekisho.EventSessionStarted, Session: "ses_b", Actor: "mei", Login: "root", Target: "db1", Detail: map[string]string{"parent": "vis_a"}},
+		{Kind: sekisho.EventSessionRefused, Session: "ses_c", Actor: "mei x", Login: "root", Target: "db2", Detail: map[string]string{"parent": "vis_a"}},
+		{Kind: sekisho.EventSessionStarted, Session: "ses_d", Target: "db1", Detail: map[string]string{"parent": "ses_b"}},
+		{Kind: sekisho.EventSessionEnded, Session: "ses_b"},
+		{Kind: sekisho.EventSessionStarted, Session: "ses_e", Target: "db1", Detail: map[string]string{"parent": "vis_z"}},
+	} {
+		if err := ar.log.Append(t.Context(), &ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]string{
+		"vis_a": "Through it came mei to root@db1: sekisho audit list --session ses_b\n" +
+			"Through it came \"mei x\" to root@db2: sekisho audit list --session ses_c\n",
+		"ses_b": "Through it came  to @db1: sekisho audit list --session ses_d\n",
+		"ses_d": "", "ses_none": "",
+	} {
+		if code, out, errs := ar.run(t, "list", "--session", id); code != 0 || errs != want || strings.Contains(out, "Through") {
+			t.Errorf("%s: %d %q, want %q", id, code, errs, want)
+		}
+	}
+}
+
+// Nothing that a person typed can look like another field.
+func TestWhat(t *testing.T) {
+	for want, detail := range map[string]map[string]string{
+		`command="true; x session=ses_fake why=forged" channel=0`: {"channel": "0", "command": "true; x session=ses_fake why=forged"},
+		`command="\"quoted\"" value=""`:                           {"command": `"quoted"`, "value": ""},
+		`operation=upload path=/a to=/b bytes=3 result=ok sha256=0123456789ab z=1 channel=0 protocol=sftp seconds=1`: {
+			"seconds": "1", "protocol": "sftp", "channel": "0", "z": "1", "sha256": "0123456789abcdef", "result": "ok", "bytes": "3", "to": "/b",
+			"path": "/a", "operation": "upload"},
+	} {
+		if got := what(&sekisho.Event{Detail: detail}); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for s, want := range map[string]string{
+		"/srv/a-b_c.d,e:1;$(x)": "/srv/a-b_c.d,e:1;$(x)", "報告書1": "報告書1", "": `""`, "a b": `"a b"`, "a=b": `"a=b"`, `a"b`: `"a\"b"`, `"`: `"\""`, `a\`: `"a\\"`,
+		"a\nb": `"a\nb"`, "a\x1b[2J": `"a\x1b[2J"`, "a\u009b2J": `"a\u009b2J"`, "a\u202eb": `"a\u202eb"`, "a\u2066b": `"a\u2066b"`, "a\u00a0b": `"a\u00a0b"`,
+		"a\u2028b": `"a\u2028b"`, "a\u200bb": `"a\u200bb"`, "a\u3164b": `"a\u3164b"`, "a\u2800b": `"a\u2800b"`, "\u0301a": `"\u0301a"`, "e\u0301": "\"e\u0301\"",
+		"a…": `"a…"`, "a＝b": `"a＝b"`, "\xff": `"�"`,
+	} {
+		if got := quoted(s); got != want {
+			t.Errorf("%q: %s, not %s", s, got, want)
+		}
+	}
+}
+
+// Whatever the words of an event are, its row reads in one way only and holds nothing that a terminal obeys.
+func FuzzEventRow(f *testing.F) {
+	f.Add("x actor=admin", "a\n9  2026-11-22  decision  admin")
+	f.Add(`"`, "\x1b[1A\u202e\u0301")
+	f.Add(`\`, `a" actor="admin`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		row := eventRow(&sekisho.Event{Kind: a, Actor: b, Login: a, Target: b, Session: a, Error: b, ClientAddress: a,
+			Decision: &sekisho.Decision{Effect: sekisho.Effect(a), Policies: []string{b}, Reason: a}, Detail: map[string]string{"path": b, "to": a}})
+		for _, s := range row {
+			if plain(s) != s {
+				t.Errorf("%q would steer a terminal", s)
+			}
+		}
+		word := "(?:[^ =\"'`\\\\]+|\"(?:[^\"\\\\]|\\\\.)*\")"
+		for i, form := range map[int]string{2: "(?:W)?", 3: "(?:W)?", 4: "W", 5: "(?:W)?(?: ?W)?", 6: "path=W to=W(?: (?:reason|error|session|from)=W)*"} {
+			if !regexp.MustCompile("^" + strings.ReplaceAll(form, "W", word) + "$").MatchString(row[i]) {
+				t.Errorf("%q is not of the form %s", row[i], form)
+			}
+		}
+	})
+}
+
+// What a refusal says to the person and to the log is told once.
+func TestRefusedOnce(t *testing.T) {
+	for cause, want := range map[string]string{
+		"Not at night.":       `reason="Not at night."`,
+		"Not at night.: late": `reason="Not at night." error=late`,
+		"Not at night.x":      `reason="Not at night." error="Not at night.x"`,
+		"elsewhere":           `reason="Not at night." error=elsewhere`,
+	} {
+		ev := &sekisho.Event{Kind: sekisho.EventSessionRefused, Error: cause, Decision: &sekisho.Decision{Effect: sekisho.Deny, Reason: "Not at night."}}
+		if got := what(ev); got != want {
+			t.Errorf("%s: %s, not %s", cause, got, want)
+		}
+	}
+	if got := what(&sekisho.Event{Error: "a", Decision: &sekisho.Decision{}}); got != "error=a" {
+		t.Error(got)
+	}
+}
+
+func TestEventKinds(t *testing.T) {
+	source, err := os.ReadFile("../../event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\tEvent\w+ += "([^"]+)"`).FindAllStringSubmatch(string(source), -1) {
+		if err := checkKind(m[1]); err != nil {
+			t.Error(err)
 		}
 	}
 }
