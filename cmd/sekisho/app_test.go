@@ -91,6 +91,8 @@ func TestCompletion(t *testing.T) {
 		{"sekisho login --ca", "--ca-file\n--ca-pin\n", "--json"},
 		{"sekisho completion ", "bash\nzsh\nfish\n", "login"},
 		{"sekisho --home /x audit ver", "verify\n", "list"},
+		{"sekisho audit list --kind sign", "sign-in\nsign-in.refused\nsign-in.ended\n", "session"},
+		{"sekisho recordings export --format ", "text\n", "--key"},
 	} {
 		words := strings.Split(c.typed, " ")
 		run := script + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sekisho; printf '%s\\n' \"${COMPREPLY[@]}\""

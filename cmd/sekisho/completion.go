@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -35,15 +37,31 @@ type node struct {
 	flags []choice
 	below []choice
 	files bool // it takes arguments, which may be files
+
+	values map[string][]string // what can follow a flag, by the flag
+}
+
+// suggestions are what a flag that is tagged suggest takes, among others.
+var suggestions = map[string][]string{"kinds": eventKinds}
+
+// valuesOf are the values that are known for a flag.
+func valuesOf(f *kong.Flag) []string {
+	if f.Enum != "" {
+		return f.EnumSlice()
+	}
+	return suggestions[f.Tag.Get("suggest")]
 }
 
 type choice struct{ word, help string }
 
 func flatten(n *kong.Node, path string) []node {
-	this := node{path: path, help: n.Help, files: len(n.Positional) > 0}
+	this := node{path: path, help: n.Help, files: len(n.Positional) > 0, values: map[string][]string{}}
 	for _, group := range n.AllFlags(true) {
 		for _, f := range group {
 			this.flags = append(this.flags, choice{"--" + f.Name, f.Help})
+			if values := valuesOf(f); len(values) > 0 {
+				this.values["--"+f.Name] = values
+			}
 		}
 	}
 	for _, p := range n.Positional {
@@ -76,12 +94,15 @@ func words(choices ...[]choice) string {
 
 // bash walks the words typed so far down the commands, then offers what can follow.
 func bash(nodes []node) string {
-	var known, offers strings.Builder
+	var known, offers, values strings.Builder
 	for i, n := range nodes {
 		if i > 0 {
 			fmt.Fprintf(&known, "|%q", n.path)
 		}
 		fmt.Fprintf(&offers, "    %q) offer=%q ;;\n", n.path, words(n.below, n.flags))
+		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
+			fmt.Fprintf(&values, "    %q) offer=%q ;;\n", n.path+" "+flag, strings.Join(n.values[flag], " "))
+		}
 	}
 	return `# bash completion for sekisho
 _sekisho() {
@@ -95,6 +116,8 @@ _sekisho() {
   done
   case "$path" in
 ` + offers.String() + `  esac
+  case "$path ${COMP_WORDS[COMP_CWORD-1]}" in
+` + values.String() + `  esac
   COMPREPLY=($(compgen -W "$offer" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _sekisho sekisho
@@ -105,7 +128,7 @@ complete -o default -F _sekisho sekisho
 func single(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func zsh(nodes []node) string {
-	var known, offers strings.Builder
+	var known, offers, values strings.Builder
 	for i, n := range nodes {
 		if i > 0 {
 			fmt.Fprintf(&known, "|%q", n.path)
@@ -115,6 +138,9 @@ func zsh(nodes []node) string {
 			offers.WriteString(" " + single(c.word+":"+c.help))
 		}
 		offers.WriteString(" ) ;;\n")
+		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
+			fmt.Fprintf(&values, "    %q) offer=( %s ) ;;\n", n.path+" "+flag, strings.Join(n.values[flag], " "))
+		}
 	}
 	return `#compdef sekisho
 _sekisho() {
@@ -128,6 +154,8 @@ _sekisho() {
   done
   case "$at" in
 ` + offers.String() + `  esac
+  case "$at ${words[CURRENT-1]}" in
+` + values.String() + `  esac
   _describe -t commands sekisho offer || _files
 }
 if [ "$funcstack[1]" = "_sekisho" ]; then _sekisho "$@"; else compdef _sekisho sekisho; fi
@@ -150,7 +178,11 @@ func fish(nodes []node) string {
 			fmt.Fprintf(&b, "complete -c sekisho -n %s -f -a %s -d %s\n", single(when), c.word, single(c.help))
 		}
 		for _, f := range n.flags {
-			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), single(f.help))
+			values := ""
+			if known := n.values[f.word]; known != nil {
+				values = " -x -a " + single(strings.Join(known, " "))
+			}
+			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s%s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), values, single(f.help))
 		}
 	}
 	return b.String()
