@@ -56,6 +56,13 @@ func (j *journal) close() error {
 	return j.await(j.added)
 }
 
+// failure is why the log takes nothing more, or nil.
+func (j *journal) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
 // add has events noted. The lock is held, but not while there is no room.
 func (j *journal) add(events ...*sekisho.Event) error {
 	for len(j.pending) >= maxPending && j.err == nil {

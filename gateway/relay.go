@@ -130,6 +130,11 @@ func (r *relay) drain() {
 
 // stop ends a session that may not go on, and tells the user so.
 func (r *relay) stop() {
+	if err := r.journal.failure(); err != nil {
+		r.voices.say("this session must be noted in the audit log and the log takes nothing more, so it ends. Tell an administrator.")
+		r.end(err)
+		return
+	}
 	r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
 	r.end(errStopped)
 }

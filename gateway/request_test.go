@@ -200,6 +200,8 @@ func TestBrokenLogEndsSession(t *testing.T) {
 	if _, err := s.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
+	var heard strings.Builder
+	s.Stderr = &heard
 	if err := s.Start("hang"); err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +215,9 @@ func TestBrokenLogEndsSession(t *testing.T) {
 	go func() { s.Wait(); close(ended) }()
 	select {
 	case <-ended:
+		if !strings.Contains(heard.String(), "the log takes nothing more") {
+			t.Errorf("the user heard %q", &heard)
+		}
 	case <-time.After(30 * time.Second):
 		t.Error("the session goes on")
 	}
