@@ -169,7 +169,7 @@ func TestRefusedFilesAreSaid(t *testing.T) {
 			ID   uint32
 			Path string
 		}{13, id, "/a\x1b]0;b\n"})
-		io.WriteString(ch, string(append([]byte{0, 0, 0, byte(len(remove))}, remove...)))
+		ch.Write(append([]byte{0, 0, 0, byte(len(remove))}, remove...))
 	}
 	ch.CloseWrite()
 	go io.Copy(io.Discard, ch)
