@@ -271,7 +271,7 @@ func (s *street) ssh(to, command string) (string, error) {
 	if last := &words[len(words)-1]; !strings.Contains(*last, "@") {
 		*last = s.Login + "@" + *last
 	}
-	args := append([]string{"-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "IdentityFile=none", "-o", "ConnectTimeout=20",
+	args := append([]string{"-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "IdentityFile=none", "-o", "ConnectTimeout=60",
 		"-o", "UserKnownHostsFile=" + filepath.Join(s.home(), "mei", "sekisho", "known_hosts")}, words...)
 	out, err := s.as("nsenter", append([]string{"--net", "--target", strconv.Itoa(s.client), "ssh"}, append(args, command)...)...).CombinedOutput()
 	return string(out), err
