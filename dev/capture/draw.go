@@ -63,7 +63,7 @@ func rows(steps []step) []row {
 
 // fold breaks a line as a terminal of that width would.
 func fold(s string, width int) []string {
-	r := []rune(strings.TrimRight(s, "\r"))
+	r := []rune(s)
 	var parts []string
 	for len(r) > width {
 		parts = append(parts, string(r[:width]))

@@ -179,7 +179,7 @@ func (d *demo) play(ctx context.Context, script []line) ([]step, error) {
 			lines := strings.Split(out, "\n")
 			session, _, _ = strings.Cut(lines[1], " ")
 		}
-		steps = append(steps, step{l, strings.ReplaceAll(l.command, "$SESSION", session), strings.TrimRight(out, "\n")})
+		steps = append(steps, step{l, strings.ReplaceAll(l.command, "$SESSION", session), strings.TrimRight(strings.ReplaceAll(out, "\r\n", "\n"), "\n")})
 	}
 	return steps, nil
 }
