@@ -80,13 +80,16 @@ func (r *rsync) readNext(s *rsyncStream) {
 	}
 }
 
-// ended takes the sender's word that a list or a phase is done, which it says when the receiver has said so. What it
-// shows to be received is told when the next such word comes, so that errors have time to arrive beside it.
+// ended takes the sender's word that a list or a phase is done, which it says when the receiver has said so. What the end
+// of a list shows to be received is told at the end of the next one, what a phase's end shows at the end of all: the
+// receiver's errors may come behind its word.
 func (r *rsync) ended() {
-	for _, o := range r.settled {
-		r.settle(o, "")
+	if r.phase == 0 {
+		for _, o := range r.settled {
+			r.settle(o, "")
+		}
+		r.settled = nil
 	}
-	r.settled = nil
 	if r.incremental() && len(r.lists.lists) > 0 {
 		r.received(r.lists.drop(), r.phase)
 		if len(r.lists.lists) > 0 {
