@@ -64,10 +64,10 @@ func (f *forward) settle(ctx context.Context) (why string) {
 	f.server.channel.Close()
 	host, target, why := f.inner(ctx)
 	if why != "" {
-		f.opener.channel.Close()
-		close(f.taken)
 		f.noteRefusal(map[string]string{
 			"channel": fmt.Sprint(f.number), "type": f.kind, "destination": f.destination, "why": why})
+		f.opener.channel.Close()
+		close(f.taken)
 		return why
 	}
 	f.opener.take()
