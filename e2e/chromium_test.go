@@ -65,10 +65,8 @@ func TestChromium(t *testing.T) {
 	t.Run("wrong password", func(t *testing.T) {
 		login := startLogin(t, "--no-browser")
 		visit(t, ctx, login.page)
-		if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#login"), "mei@example.com"),
-			chromedp.SendKeys(chromedp.CSS("#password"), "guessed\r")); err != nil {
-			t.Fatal(err)
-		}
+		typeInto(t, ctx, "#login", "mei@example.com")
+		typeInto(t, ctx, "#password", "guessed\r")
 		see(t, ctx, "Invalid", "")
 		login.cmd.Process.Kill()
 		if login.cmd.Wait() == nil {
@@ -156,26 +154,32 @@ func visit(t *testing.T, ctx context.Context, page string) {
 	}
 }
 
-// press presses the page's button. What was found a moment ago may be gone where the page has just been laid out anew.
+// press presses the page's button.
 func press(t *testing.T, ctx context.Context) {
 	t.Helper()
-	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("button"), "\r"))
-		if err == nil {
-			return
-		}
-		if !strings.Contains(err.Error(), "Could not find node") || time.Since(begun) > patience {
-			t.Fatal(err)
-		}
-	}
+	typeInto(t, ctx, "button", "\r")
 }
 
 // fillIn fills in the IdP's form.
 func fillIn(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	p := shared.People[name]
-	if err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS("#login"), p.Email), chromedp.SendKeys(chromedp.CSS("#password"), p.Password+"\r")); err != nil {
-		t.Fatal(err)
+	typeInto(t, ctx, "#login", p.Email)
+	typeInto(t, ctx, "#password", p.Password+"\r")
+}
+
+// typeInto types into what the selector finds. What was found a moment ago may be gone where the page has just been laid
+// out anew.
+func typeInto(t *testing.T, ctx context.Context, selector, keys string) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := chromedp.Do(ctx, chromedp.SendKeys(chromedp.CSS(selector), keys))
+		if err == nil {
+			return
+		}
+		if !strings.Contains(err.Error(), "Could not find node") || time.Since(begun) > patience {
+			t.Fatal(err)
+		}
 	}
 }
 
