@@ -77,8 +77,9 @@ func briefFiles(list []FileLimit) string {
 		words = append(words, "no-remove")
 	}
 	if paths := list[0].Paths; len(paths) > 0 {
-		words = append(words, "in "+paths[0])
-		if more := len(paths) - 1; more > 0 {
+		const most = 2
+		words = append(words, "in "+strings.Join(paths[:min(len(paths), most)], " "))
+		if more := len(paths) - most; more > 0 {
 			words = append(words, fmt.Sprintf("and %d more", more))
 		}
 	}

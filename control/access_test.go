@@ -97,7 +97,7 @@ func TestConnectDenied(t *testing.T) {
 	mallory, alice := h.signIn("mallory@example.com", "guests"), h.signIn("alice@example.com", "ops")
 	_, err := mallory.connect("web1", "deploy")
 	known := wantCode(t, "no policy", err, connect.CodePermissionDenied)
-	if !strings.HasSuffix(known, "What you may reach: sekisho targets.") {
+	if !strings.HasSuffix(known, "Or check the name: sekisho targets lists what you may reach.") {
 		t.Errorf("who may have meant another target hears %q", known)
 	}
 	if d := h.events(sekisho.EventDecision)[0]; d.Decision.Effect != sekisho.Deny || d.Target != "web1" || d.Actor != "mallory@example.com" {

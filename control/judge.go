@@ -61,7 +61,7 @@ func Judge(set *policy.Set, who Traveller, target *sekisho.Target, exists bool, 
 		decision = set.Evaluate(request, now)
 	}
 	if decision.Effect != sekisho.Allow { // perhaps they meant another one; whether this one exists is not told
-		decision.Next = strings.TrimSpace(decision.Next + " What you may reach: sekisho targets.")
+		decision.Next = strings.TrimSpace(decision.Next + " Or check the name: sekisho targets lists what you may reach.")
 	}
 	return decision
 }

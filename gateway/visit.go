@@ -340,12 +340,13 @@ func (v *visit) table(out io.Writer, places []Place) {
 		}
 	}
 	w.Flush()
-	flag, jump := "", v.gateway.cfg.Host
+	flag := ""
 	if v.port != "22" {
-		flag, jump = "-p "+v.port+" ", jump+":"+v.port
+		flag = "-p " + v.port + " "
 	}
 	fmt.Fprintf(out, "\nTo go there:  ssh LOGIN%%TARGET@sekisho-gateway   (with the lines that sekisho ssh-config prints)\n"+
-		"         or:  ssh %sLOGIN%%TARGET@%s\n         or:  ssh -J %s LOGIN@TARGET   (not with those lines, but with those of sekisho ssh-config --agent)\n", flag, v.gateway.cfg.Host, jump)
+		"         or:  ssh %sLOGIN%%TARGET@%s   (without them; ssh asks about the host key)\n"+
+		"         or:  ssh -J sekisho-gateway LOGIN@TARGET   (with those of sekisho ssh-config --agent)\n", flag, v.gateway.cfg.Host)
 }
 
 // alike are logins of a place with the same limits, in a few words.

@@ -81,7 +81,7 @@ func TestVisitLists(t *testing.T) {
 		for _, want := range []string{"Signed in as mei@example.com.\n", "TARGET  LINK  LOGINS         LIMITS\n" +
 			"db1     up    postgres root  recorded\n" +
 			"db1     up    files          recorded, no shell, no exec, subsystem sftp, files read-only\nweb1    down  deploy\n",
-			"ssh LOGIN%TARGET@sekisho-gateway ", "LOGIN%TARGET@gw.example.com\n", "ssh -J gw.example.com:"} {
+			"ssh LOGIN%TARGET@sekisho-gateway ", "LOGIN%TARGET@gw.example.com ", "ssh -J sekisho-gateway LOGIN@TARGET"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q: %q is not in\n%s", command, want, text)
 			}

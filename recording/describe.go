@@ -55,8 +55,8 @@ func describe(e Entry) (string, error) {
 
 func describeFile(data []byte) (string, error) {
 	var f struct {
-		Protocol, Operation, Path, To, Result, SHA256 string
-		Bytes                                         int64
+		Protocol, Operation, Path, To, Result, SHA256, Why string
+		Bytes                                              int64
 	}
 	if err := json.Unmarshal(data, &f); err != nil {
 		return "", fmt.Errorf("decode file: %w", err)
@@ -71,7 +71,11 @@ func describeFile(data []byte) (string, error) {
 	if f.SHA256 != "" {
 		words += ", sha256 " + printable(f.SHA256)
 	}
-	return words + ": " + printable(f.Result), nil
+	words += ": " + printable(f.Result)
+	if f.Why != "" {
+		words += ", " + printable(f.Why)
+	}
+	return words, nil
 }
 
 func describeForward(data []byte) (string, error) {

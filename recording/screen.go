@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// ScreenReset undoes what Screen lets through, so that a terminal is usable after a replay: attributes, alternate
-// screen, margins, origin, insert and wrap modes, character sets, cursor.
-const ScreenReset = "\x1b[0m\x1b[?1049l\x1b[r\x1b[?69l\x1b[?5l\x1b[?6l\x1b[4l\x1b[?7h\x0f\x1b(B\x1b)B\x1b[?25h"
+// ScreenReset undoes what Screen lets through, so that a terminal is usable after a replay: alternate screen, margins,
+// origin, insert and wrap modes, attributes, character sets, cursor. The cursor stays where it is, or goes back to where it
+// was before the alternate screen: what moves it (1049, DECSTBM, DECOM) stands between DECSC and DECRC.
+const ScreenReset = "\x1b7\x1b[?1049l\x1b7\x1b[r\x1b[?69l\x1b[?6l\x1b8\x1b[0m\x1b[?5l\x1b[4l\x1b[?7h\x0f\x1b(B\x1b)B\x1b[?25h"
 
 // maxSequence is the longest control sequence that is let through.
 const maxSequence = 64

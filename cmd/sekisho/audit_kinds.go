@@ -54,5 +54,10 @@ func checkKind(kind string) error {
 	if slices.ContainsFunc(eventKinds, func(k string) bool { return strings.HasPrefix(k, kind+".") }) {
 		return &usageError{fmt.Sprintf("there is no kind %q; for all that begin so: --kind %s.", kind, kind)}
 	}
+	for _, k := range eventKinds {
+		if strings.HasSuffix(k, "."+kind) {
+			return &usageError{fmt.Sprintf("there is no kind %q; perhaps --kind %s", kind, k)}
+		}
+	}
 	return &usageError{fmt.Sprintf("there is no kind %q; kinds are %s", kind, strings.Join(eventKinds, ", "))}
 }
