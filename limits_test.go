@@ -72,7 +72,7 @@ func TestLimitsInBrief(t *testing.T) {
 		"no subsystem, x11":  every(func(l *sekisho.Limits) { l.Subsystems, l.X11 = nil, true }),
 		"agent, fresh 1h30m": every(func(l *sekisho.Limits) { l.Agent, l.Fresh = true, 90*time.Minute }),
 		"no shell, no exec, subsystem sftp, files read-only":                                           {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{ReadOnly: true, NoRemove: true}}},
-		"no shell, no exec, subsystem sftp, files no-remove in /a /b and 1 more":                          {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{NoRemove: true, Paths: []string{"/a", "/b", "/c"}}}},
+		"no shell, no exec, subsystem sftp, files no-remove in /a /b and 1 more":                       {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{NoRemove: true, Paths: []string{"/a", "/b", "/c"}}}},
 		"no shell, no exec, subsystem sftp, files limited":                                             {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{ReadOnly: true}, {Paths: []string{"/a"}}}},
 		"no shell, no exec, no subsystem, forward db2:5432, listen db2:5432 *.internal:443 and 1 more": {Forward: list[:1], Listen: list},
 		"nested recorded, longest 8h, idle 15m, fresh 10s": every(func(l *sekisho.Limits) {
