@@ -190,8 +190,11 @@ func (o *outflow) begin(op transfer.Operation) error {
 		return &recordingError{err}
 	}
 	n, err := o.tape.append(recording.Entry{Kind: recording.File, Channel: o.number, Data: data})
+	if err != nil {
+		return err
+	}
 	o.told.Store(n)
-	return err
+	return nil
 }
 
 func fileDetail(op transfer.Operation) map[string]string {
