@@ -57,9 +57,9 @@ func (l Limits) Brief() string {
 	add(l.Agent, "agent")
 	add(l.X11, "x11")
 	add(l.Nested == NestedRecord, "nested recorded")
-	add(l.Longest > 0, "longest %s", briefSpan(l.Longest))
-	add(l.Idle > 0, "idle %s", briefSpan(l.Idle))
-	add(l.Fresh > 0, "fresh %s", briefSpan(l.Fresh))
+	add(l.Longest > 0, "longest %s", Span(l.Longest))
+	add(l.Idle > 0, "idle %s", Span(l.Idle))
+	add(l.Fresh > 0, "fresh %s", Span(l.Fresh))
 	return strings.Join(parts, ", ")
 }
 
@@ -77,31 +77,30 @@ func briefFiles(list []FileLimit) string {
 		words = append(words, "no-remove")
 	}
 	if paths := list[0].Paths; len(paths) > 0 {
-		const most = 2
-		words = append(words, "in "+strings.Join(paths[:min(len(paths), most)], " "))
-		if more := len(paths) - most; more > 0 {
-			words = append(words, fmt.Sprintf("and %d more", more))
-		}
+		words = append(words, "in "+few(paths))
 	}
 	return strings.Join(words, " ")
 }
 
-// briefPlaces names the first few destinations, and how many more there are.
 func briefPlaces(list []Destination) string {
-	const most = 2
-	var out []string
+	names := make([]string, len(list))
 	for i, d := range list {
-		if i == most {
-			out = append(out, fmt.Sprintf("and %d more", len(list)-most))
-			break
-		}
-		out = append(out, d.String())
+		names[i] = d.String()
 	}
-	return strings.Join(out, " ")
+	return few(names)
 }
 
-// briefSpan writes a span without the zeros that String ends in: 8h for 8h0m0s.
-func briefSpan(d time.Duration) string {
+// few gives the first names of a list, and how many more there are.
+func few(names []string) string {
+	const most = 2
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), more)
+	}
+	return strings.Join(names, " ")
+}
+
+// Span writes a duration as policies and people do, without the zeros that String ends in: 8h, 1h30m, 45s.
+func Span(d time.Duration) string {
 	s := d.String()
 	if short, ok := strings.CutSuffix(s, "m0s"); ok {
 		s = short + "m"

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -64,19 +63,8 @@ func (d access) stale(ctx context.Context, q *question, target string, limits se
 		code:   connect.CodeUnauthenticated,
 		detail: &apiv1.Stale{FreshSeconds: int64(limits.Fresh.Seconds())},
 		error: &sekisho.Refusal{
-			Sentence: fmt.Sprintf("%s on %s is for people who proved themselves no longer than %s ago.", q.login, target, span(limits.Fresh)),
+			Sentence: fmt.Sprintf("%s on %s is for people who proved themselves no longer than %s ago.", q.login, target, sekisho.Span(limits.Fresh)),
 			Next:     "Run: sekisho login --fresh", Cause: cause,
 		},
 	}
-}
-
-// span writes a duration as policies do: 15m, 1h30m.
-func span(d time.Duration) string {
-	s := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(s, zero) {
-			s = s[:len(s)-2]
-		}
-	}
-	return s
 }

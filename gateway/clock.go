@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -117,17 +116,8 @@ func (r *relay) warnOfEnd(w *warning) error {
 	return err
 }
 
-// short writes a duration as people do: 8h, 1h30m, 45s.
-func short(d time.Duration) string {
-	s := d.Round(time.Second).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+// short writes a duration in whole seconds.
+func short(d time.Duration) string { return sekisho.Span(d.Round(time.Second)) }
 
 // clock knows when a session is to be warned and when it is over, from the time and the bytes that it has moved.
 type clock struct {

@@ -85,7 +85,7 @@ func what(ev *sekisho.Event) string {
 	}
 	cause := ev.Error
 	if d := ev.Decision; d != nil {
-		add("limits", limited(d.Limits))
+		add("limits", d.Limits.Brief())
 		add("reason", d.Reason)
 		cause = beyond(d.Reason, cause)
 	}
