@@ -21,12 +21,30 @@ const (
 	AuditNone AuditMode = ""
 	// AuditStrict delivers no byte to the user before the frame that holds it is durable.
 	AuditStrict AuditMode = "strict"
+	// AuditBounded delivers while no more than Limits.Ahead is not durable yet.
+	AuditBounded AuditMode = "bounded"
+	// AuditBestEffort never waits for the disk, and says what it lost.
+	AuditBestEffort AuditMode = "best-effort"
 )
+
+// Ahead is how far what the user sees may be ahead of what is durable. The zero Ahead is not at all.
+type Ahead struct {
+	Bytes int64         `json:"bytes"`
+	Time  time.Duration `json:"time"`
+}
 
 // Limits are what an allowed session may do. Where several permits allow it, what they give adds up, and of what
 // they watch (Audit, Nested, Longest, Idle, Fresh) the strictest holds.
 type Limits struct {
 	Audit AuditMode `json:"audit,omitempty"`
+	// Ahead is there with AuditBounded only.
+	Ahead Ahead `json:"ahead,omitzero"`
+	// Keystrokes says that what the user types is recorded, too.
+	Keystrokes bool `json:"keystrokes,omitempty"`
+	// Recipients are labels or IDs of the keys that the recording is sealed to; empty: the house's default.
+	Recipients []string `json:"recipients,omitempty"`
+	// Watched says that the user is told when somebody watches the session.
+	Watched bool `json:"watched,omitempty"`
 	// TTL is how long the certificate is valid.
 	TTL time.Duration `json:"ttl"`
 	// PTY, Shell and Exec say whether a terminal may be asked for, a login shell or a command be started.

@@ -14,6 +14,7 @@ var floors = map[string]int{
 	"policy":    1,
 	"recording": 1,
 	"transfer":  1,
+	"terminal":  1,
 	"login":     2,
 	"ca":        2,
 	"approval":  2,
@@ -21,6 +22,7 @@ var floors = map[string]int{
 	"api":       2,
 	"client":    2,
 	"host":      2,
+	"replay":    2,
 	"gateway":   3,
 	"tunnel":    3,
 	"control":   3,
@@ -39,6 +41,12 @@ var forbidden = map[string]map[string]string{
 		"log/slog": "decisions are pure", "net/http": "decisions are pure",
 	},
 	"transfer": {
+		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
+	},
+	"terminal": {
+		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
+	},
+	"replay": {
 		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
 	},
 	"recording": {
