@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,6 +23,7 @@ type house struct {
 	URL      string `json:"url"`
 	CAFile   string `json:"ca_file"`
 	SSHPort  int    `json:"ssh_port"`
+	Metrics  string `json:"metrics"` // URL
 	Login    string `json:"login"`
 	Config   string `json:"config"`
 	Policies string `json:"policies"`
@@ -119,4 +124,20 @@ func await(ctx context.Context, most time.Duration, done func() bool) error {
 		}
 	}
 	return nil
+}
+
+// metric asks sekishod for one number; 0 where it has none.
+func (h *house) metric(name string) float64 {
+	res, err := http.Get(h.Metrics)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			number, _ := strconv.ParseFloat(value, 64)
+			return number
+		}
+	}
+	return 0
 }

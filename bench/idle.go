@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
 	"sync"
@@ -36,7 +35,7 @@ func crowd(ctx context.Context, s *street, p plan) error {
 	var connectors []int
 	for i := 0; i*perConnector < p.n; i++ {
 		target := fmt.Sprintf("light%d", i+1)
-		connector, err := s.lightTarget(ctx, target)
+		connector, err := s.lightTarget(ctx, target, "--label", "env:prod", "--audited")
 		if err != nil {
 			return err
 		}
@@ -62,8 +61,8 @@ func (s *street) measureIdle(ctx context.Context, what string, targets []string,
 	used := cpuOf(daemon)
 	open, err := s.openMany(ctx, configs, n)
 	defer func() {
-		for _, c := range open {
-			c.Close()
+		for _, o := range open {
+			o.client.Close()
 		}
 	}()
 	if err != nil {
@@ -99,7 +98,7 @@ func (s *street) warmUp(ctx context.Context, targets []string) (configs []*ssh.C
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", target, err)
 		}
-		one.Close()
+		one.client.Close()
 		configs = append(configs, config)
 	}
 	time.Sleep(2 * time.Second)
@@ -119,7 +118,12 @@ func spentIn(ctx context.Context, pids []int, while time.Duration) (time.Duratio
 
 // portClient logs in at the SSH port as mei.
 func (s *street) portClient(ctx context.Context, target string) (*ssh.ClientConfig, error) {
-	path, err := s.mei.certify(ctx, target, s.house.Login, filepath.Join(s.dir, "idle-"+target))
+	return s.clientOf(ctx, s.mei, target, filepath.Join(s.dir, "idle-"+target))
+}
+
+// clientOf logs in at the SSH port as somebody, with a key and a certificate that it leaves at path.
+func (s *street) clientOf(ctx context.Context, who *person, target, path string) (*ssh.ClientConfig, error) {
+	path, err := who.certify(ctx, target, s.house.Login, path)
 	if err != nil {
 		return nil, err
 	}
@@ -135,9 +139,9 @@ func (s *street) portClient(ctx context.Context, target string) (*ssh.ClientConf
 }
 
 // openMany opens n sessions, a few at a time, with the configurations in turn.
-func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n int) ([]*ssh.Client, error) {
+func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n int) ([]*typist, error) {
 	var mu sync.Mutex
-	var open []*ssh.Client
+	var open []*typist
 	var first error
 	var all sync.WaitGroup
 	places := make(chan struct{}, 8)
@@ -151,14 +155,14 @@ func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n in
 		}
 		all.Go(func() {
 			defer func() { <-places }()
-			c, err := s.openIdle(ctx, configs[i%len(configs)])
+			o, err := s.openIdle(ctx, configs[i%len(configs)])
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				first = cmp.Or(first, fmt.Errorf("session %d: %w", len(open), err))
 				return
 			}
-			open = append(open, c)
+			open = append(open, o)
 		})
 	}
 	all.Wait()
@@ -166,7 +170,7 @@ func (s *street) openMany(ctx context.Context, configs []*ssh.ClientConfig, n in
 }
 
 // openIdle opens one session and sees one key come back.
-func (s *street) openIdle(ctx context.Context, config *ssh.ClientConfig) (*ssh.Client, error) {
+func (s *street) openIdle(ctx context.Context, config *ssh.ClientConfig) (*typist, error) {
 	ctx, cancel := context.WithTimeout(ctx, config.Timeout)
 	defer cancel()
 	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.house.SSHPort))
@@ -180,31 +184,10 @@ func (s *street) openIdle(ctx context.Context, config *ssh.ClientConfig) (*ssh.C
 		conn.Close()
 		return nil, err
 	}
-	client := ssh.NewClient(c, channels, requests)
-	if err := typeOne(client); err != nil || !kept() {
-		client.Close()
+	o := &typist{client: ssh.NewClient(c, channels, requests)}
+	if err := o.begin(); err != nil || !kept() {
+		o.client.Close()
 		return nil, cmp.Or(err, ctx.Err())
 	}
-	return client, nil
-}
-
-// typeOne sees one key come back in a terminal.
-func typeOne(client *ssh.Client) error {
-	session, err := client.NewSession()
-	if err != nil {
-		return err
-	}
-	if err := session.RequestPty("xterm", 24, 80, ssh.TerminalModes{}); err != nil {
-		return err
-	}
-	in, _ := session.StdinPipe()
-	out, _ := session.StdoutPipe()
-	if err := session.Start("exec cat"); err != nil {
-		return err
-	}
-	if _, err := in.Write([]byte{'x'}); err != nil {
-		return err
-	}
-	_, err = io.ReadFull(out, make([]byte, 1))
-	return err
+	return o, nil
 }

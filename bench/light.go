@@ -23,8 +23,9 @@ type light struct {
 	dir      string // as host.Layout.Dir
 }
 
-// lightTarget makes such a server a target of the house, with a connector of its own, and gives the connector's pid.
-func (s *street) lightTarget(ctx context.Context, name string) (connector int, err error) {
+// lightTarget makes such a server a target of the house, added with options, with a connector of its own, and gives the
+// connector's pid.
+func (s *street) lightTarget(ctx context.Context, name string, target ...string) (connector int, err error) {
 	dir := filepath.Join(s.dir, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return 0, err
@@ -38,7 +39,7 @@ func (s *street) lightTarget(ctx context.Context, name string) (connector int, e
 	if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("ssh-keygen: %w\n%s", err, out)
 	}
-	config, err := s.joinTarget(ctx, name, dir, l.listener.Addr().String())
+	config, err := s.joinTarget(ctx, name, dir, l.listener.Addr().String(), target)
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +67,7 @@ func (s *street) lightTarget(ctx context.Context, name string) (connector int, e
 
 // joinTarget adds a target to the house and lets a connector join for it. What the connector asks of sshd, sshd can
 // answer without running.
-func (s *street) joinTarget(ctx context.Context, name, dir, address string) (config string, err error) {
+func (s *street) joinTarget(ctx context.Context, name, dir, address string, options []string) (config string, err error) {
 	key, dropIn, sshd := filepath.Join(dir, "host_key"), filepath.Join(dir, "sekisho.conf"), filepath.Join(dir, "sshd_config")
 	config = filepath.Join(dir, "connector.yaml")
 	text := fmt.Sprintf(`control: %s
@@ -87,8 +88,8 @@ targets:
 	if err != nil {
 		return "", err
 	}
-	token, err := exec.CommandContext(ctx, filepath.Join(s.house.Bin, "sekishod"), "target", "add", "--config", s.house.Config,
-		name, "--login", s.house.Login, "--label", "env:prod", "--audited").Output()
+	add := append([]string{"target", "add", "--config", s.house.Config, name, "--login", s.house.Login}, options...)
+	token, err := exec.CommandContext(ctx, filepath.Join(s.house.Bin, "sekishod"), add...).Output()
 	if err != nil {
 		return "", fmt.Errorf("target add: %w", err)
 	}

@@ -28,9 +28,20 @@ type carriage struct {
 	check func() error // whether all bytes arrived; cleans up
 }
 
-// down reads what the other end's program writes.
-func down(ctx context.Context, _ *street, h hop, size int64) (*carriage, error) {
-	c := &carriage{cmd: h.command(ctx, []string{"-T"}, fmt.Sprintf("head -c %d /dev/zero", size)), meter: &meter{}}
+// down reads zeros that the other end's program writes.
+func down(ctx context.Context, s *street, h hop, size int64) (*carriage, error) {
+	return says(fmt.Sprintf("head -c %d /dev/zero", size))(ctx, s, h, size)
+}
+
+// says reads what a command at the other end writes, which is size bytes.
+func says(command string) func(context.Context, *street, hop, int64) (*carriage, error) {
+	return func(ctx context.Context, _ *street, h hop, size int64) (*carriage, error) {
+		return h.listen(ctx, command, size), nil
+	}
+}
+
+func (h hop) listen(ctx context.Context, command string, size int64) *carriage {
+	c := &carriage{cmd: h.command(ctx, []string{"-T"}, command), meter: &meter{}}
 	c.cmd.Stdout = c.meter
 	c.check = func() error {
 		if c.meter.n != size {
@@ -38,7 +49,7 @@ func down(ctx context.Context, _ *street, h hop, size int64) (*carriage, error) 
 		}
 		return nil
 	}
-	return c, nil
+	return c
 }
 
 // up writes to the other end's program, which counts what it gets.
