@@ -3,6 +3,8 @@ package recording
 import (
 	"bytes"
 	"crypto"
+	"crypto/hpke"
+	"testing"
 )
 
 // What tests need to see of the inside.
@@ -46,4 +48,27 @@ func CloseRaw(w *Writer) error {
 		return err
 	}
 	return w.write(append(frame, signature...))
+}
+
+// EncryptQuickly is Encrypt with as few iterations as can be.
+func EncryptQuickly(k *PrivateKey, passphrase []byte) ([]byte, error) {
+	return k.encrypt(passphrase, minIterations)
+}
+
+// CheckSizes compares the table of KEMs with what they make.
+func CheckSizes(t *testing.T) {
+	for _, f := range kems {
+		k, err := GenerateKey(f.kem, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, _ := k.private.Bytes()
+		enc, _, err := hpke.NewSender(k.to.public, hpke.HKDFSHA256(), hpke.AES256GCM(), nil)
+		if err != nil || len(k.to.public.Bytes()) != f.public || len(private) != f.private || len(enc) != f.encSize || f.encSize > maxEnc {
+			t.Errorf("%s: public %d, private %d, enc %d bytes, %v", f.kem, len(k.to.public.Bytes()), len(private), len(enc), err)
+		}
+		if k.private.KEM().ID() != uint16(f.kem) {
+			t.Errorf("%s is HPKE's %#x", f.kem, k.private.KEM().ID())
+		}
+	}
 }

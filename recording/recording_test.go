@@ -52,7 +52,7 @@ func session() sekisho.Session {
 
 func newKey(t testing.TB) *recording.PrivateKey {
 	t.Helper()
-	k, err := recording.GenerateKey("test")
+	k, err := recording.GenerateKey(recording.MLKEM768X25519, "test")
 	if err != nil {
 		t.Fatal(err)
 	}

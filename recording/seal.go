@@ -52,6 +52,9 @@ func (h *clearHeader) sealKey(recipients []Recipient) (cipher.AEAD, error) {
 	rand.Read(key[:]) // never fails (Go 1.24)
 	info := keyInfo(h.suite, h.session)
 	for _, to := range recipients {
+		if to.kem != MLKEM768X25519 {
+			return nil, fmt.Errorf("seal file key to %s: keys of %s do not fit this format", to.ID(), to.kem)
+		}
 		enc, sender, err := hpke.NewSender(to.public, hpke.HKDFSHA256(), hpke.AES256GCM(), info)
 		if err != nil {
 			return nil, fmt.Errorf("seal file key to %s: %w", to.ID(), err)
@@ -79,6 +82,10 @@ func (h *clearHeader) openKey(k *PrivateKey) (cipher.AEAD, error) {
 	}
 	s := &h.slots[i]
 	recipient, err := hpke.NewRecipient(s.enc[:], k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), keyInfo(h.suite, h.session))
+	var failed exchangeError
+	if errors.As(err, &failed) {
+		return nil, fmt.Errorf("open file key with %s: %w", k.ID(), failed.error)
+	}
 	if err != nil {
 		return nil, invalid("open file key with %s: %w", k.ID(), err)
 	}

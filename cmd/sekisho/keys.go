@@ -37,7 +37,7 @@ func (cmd *keysGenerateCmd) Run(a *app) error {
 	if err := recording.CheckLabel(cmd.Label); err != nil {
 		return &usageError{err.Error()}
 	}
-	key, err := recording.GenerateKey(cmd.Label)
+	key, err := recording.GenerateKey(recording.MLKEM768X25519, cmd.Label)
 	if err != nil {
 		return err
 	}
