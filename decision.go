@@ -27,6 +27,19 @@ const (
 	AuditBestEffort AuditMode = "best-effort"
 )
 
+// Rank orders the modes by how strict they are, from 0 for AuditNone. What is no mode at all is as strict as AuditStrict.
+func (m AuditMode) Rank() int {
+	switch m {
+	case AuditNone:
+		return 0
+	case AuditBestEffort:
+		return 1
+	case AuditBounded:
+		return 2
+	}
+	return 3
+}
+
 // Ahead is how far what the user sees may be ahead of what is durable. The zero Ahead is not at all.
 type Ahead struct {
 	Bytes int64         `json:"bytes"`
@@ -34,7 +47,7 @@ type Ahead struct {
 }
 
 // Limits are what an allowed session may do. Where several permits allow it, what they give adds up, and of what
-// they watch (Audit, Nested, Longest, Idle, Fresh) the strictest holds.
+// they watch (Audit, Keystrokes, Watched, Nested, Longest, Idle, Fresh) the strictest holds.
 type Limits struct {
 	Audit AuditMode `json:"audit,omitempty"`
 	// Ahead is there with AuditBounded only.

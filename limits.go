@@ -8,10 +8,11 @@ import (
 )
 
 // Within reports whether a session that was given l may go on as it is where the policies now give other limits:
-// nothing that l gives is gone, and nothing is watched more strictly. TTL and Fresh count only when a session starts.
+// nothing that l gives is gone, and nothing is watched more strictly. What a recording holds and who can read it has to be
+// the same. TTL and Fresh count only when a session starts.
 func (l Limits) Within(now Limits) bool {
 	switch {
-	case l.Audit != now.Audit, l.Nested == NestedRecord && now.Nested != NestedRecord:
+	case !l.recordedWithin(now), l.Keystrokes != now.Keystrokes, now.Watched && !l.Watched, l.Nested == NestedRecord && now.Nested != NestedRecord:
 		return false
 	case l.PTY && !now.PTY, l.Shell && !now.Shell, l.Exec && !now.Exec, l.Agent && !now.Agent, l.X11 && !now.X11:
 		return false
@@ -20,6 +21,18 @@ func (l Limits) Within(now Limits) bool {
 	}
 	return among(l.Subsystems, now.Subsystems) && among(l.Env, now.Env) && among(l.Forward, now.Forward) &&
 		among(l.Listen, now.Listen) && slices.EqualFunc(l.Files, now.Files, FileLimit.equal)
+}
+
+// recordedWithin reports whether a recording that l asked for is also what now asks for. Whom it is sealed to cannot be
+// changed any more: it has to be the same people.
+func (l Limits) recordedWithin(now Limits) bool {
+	switch {
+	case (l.Audit == AuditNone) != (now.Audit == AuditNone), now.Audit.Rank() > l.Audit.Rank():
+		return false
+	case l.Audit == AuditBounded && now.Audit == AuditBounded && (now.Ahead.Bytes < l.Ahead.Bytes || now.Ahead.Time < l.Ahead.Time):
+		return false
+	}
+	return among(l.Recipients, now.Recipients) && among(now.Recipients, l.Recipients)
 }
 
 // shorter compares limits of time, of which 0 is without end.
@@ -34,8 +47,8 @@ func (f FileLimit) equal(g FileLimit) bool {
 }
 
 // Brief tells in a few words what a connection may not do that others may, and what it may that others may not. It is
-// empty for one that has only what every permit gives, and for limits of a time before there were such. Whether it is
-// recorded is not in it.
+// empty for one that has only what every permit gives, and for limits of a time before there were such. That it is
+// recorded is not in it, but that what is typed is.
 func (l Limits) Brief() string {
 	if !l.Shell && !l.Exec && len(l.Subsystems)+len(l.Forward)+len(l.Listen) == 0 {
 		return ""
@@ -56,6 +69,7 @@ func (l Limits) Brief() string {
 	add(len(l.Listen) > 0, "listen %s", briefPlaces(l.Listen))
 	add(l.Agent, "agent")
 	add(l.X11, "x11")
+	add(l.Keystrokes, "keystrokes recorded")
 	add(l.Nested == NestedRecord, "nested recorded")
 	add(l.Longest > 0, "longest %s", Span(l.Longest))
 	add(l.Idle > 0, "idle %s", Span(l.Idle))

@@ -13,7 +13,7 @@ func TestLimitsWithin(t *testing.T) {
 	full := func(change func(*sekisho.Limits)) sekisho.Limits {
 		l := sekisho.Limits{Audit: sekisho.AuditStrict, TTL: time.Minute, PTY: true, Shell: true, Exec: true, Agent: true, X11: true,
 			Subsystems: []string{"sftp"}, Env: []string{"LANG"}, Forward: []sekisho.Destination{db2}, Listen: []sekisho.Destination{db2},
-			Nested: sekisho.NestedRecord, Files: []sekisho.FileLimit{{Paths: []string{"/srv"}}}, Longest: time.Hour, Idle: time.Minute,
+			Nested: sekisho.NestedRecord, Recipients: []string{"auditors", "dpo"}, Files: []sekisho.FileLimit{{Paths: []string{"/srv"}}}, Longest: time.Hour, Idle: time.Minute,
 			Fresh: time.Hour}
 		change(&l)
 		return l
@@ -30,6 +30,12 @@ func TestLimitsWithin(t *testing.T) {
 		"shorter":         {func(l *sekisho.Limits) { l.Longest = time.Minute }, false},
 		"less idle":       {func(l *sekisho.Limits) { l.Idle = time.Second }, false},
 		"no audit":        {func(l *sekisho.Limits) { l.Audit = sekisho.AuditNone }, false},
+		"bounded":         {func(l *sekisho.Limits) { l.Audit, l.Ahead = sekisho.AuditBounded, sekisho.Ahead{Bytes: 1, Time: 1} }, true},
+		"best effort":     {func(l *sekisho.Limits) { l.Audit = sekisho.AuditBestEffort }, true},
+		"keystrokes":      {func(l *sekisho.Limits) { l.Keystrokes = true }, false},
+		"told":            {func(l *sekisho.Limits) { l.Watched = true }, false},
+		"fewer readers":   {func(l *sekisho.Limits) { l.Recipients = []string{"dpo"} }, false},
+		"more readers":    {func(l *sekisho.Limits) { l.Recipients = []string{"auditors", "dpo", "x"} }, false},
 		"no terminal":     {func(l *sekisho.Limits) { l.PTY = false }, false},
 		"no shell":        {func(l *sekisho.Limits) { l.Shell = false }, false},
 		"no exec":         {func(l *sekisho.Limits) { l.Exec = false }, false},
@@ -52,6 +58,27 @@ func TestLimitsWithin(t *testing.T) {
 	}
 }
 
+// A recording may become less strict while it is made, not stricter.
+func TestLimitsWithinRecording(t *testing.T) {
+	bounded := func(bytes int64, span time.Duration) sekisho.Limits {
+		return sekisho.Limits{Audit: sekisho.AuditBounded, Ahead: sekisho.Ahead{Bytes: bytes, Time: span}}
+	}
+	strict, bestEffort, none := sekisho.Limits{Audit: sekisho.AuditStrict}, sekisho.Limits{Audit: sekisho.AuditBestEffort}, sekisho.Limits{}
+	told := sekisho.Limits{Audit: sekisho.AuditStrict, Watched: true}
+	for _, c := range []struct {
+		before, now sekisho.Limits
+		within      bool
+	}{
+		{bounded(2, 2), strict, false}, {bestEffort, bounded(2, 2), false}, {none, bestEffort, false}, {bestEffort, none, false},
+		{bounded(2, 2), bestEffort, true}, {strict, bounded(2, 2), true}, {bounded(2, 2), bounded(2, 2), true}, {bounded(2, 2), bounded(3, 9), true},
+		{bounded(2, 2), bounded(1, 9), false}, {bounded(2, 2), bounded(9, 1), false}, {none, none, true}, {told, strict, true}, {strict, told, false},
+	} {
+		if got := c.before.Within(c.now); got != c.within {
+			t.Errorf("%+v where now is %+v: %v", c.before, c.now, got)
+		}
+	}
+}
+
 func TestLimitsInBrief(t *testing.T) {
 	every := func(change func(*sekisho.Limits)) sekisho.Limits {
 		l := sekisho.Limits{TTL: time.Minute, PTY: true, Shell: true, Exec: true, Subsystems: []string{"*"}, Files: []sekisho.FileLimit{{}}}
@@ -67,10 +94,11 @@ func TestLimitsInBrief(t *testing.T) {
 		list = append(list, d)
 	}
 	for want, l := range map[string]sekisho.Limits{
-		"":                   every(func(*sekisho.Limits) {}),
-		"no pty":             every(func(l *sekisho.Limits) { l.PTY = false }),
-		"no subsystem, x11":  every(func(l *sekisho.Limits) { l.Subsystems, l.X11 = nil, true }),
-		"agent, fresh 1h30m": every(func(l *sekisho.Limits) { l.Agent, l.Fresh = true, 90*time.Minute }),
+		"":                    every(func(*sekisho.Limits) {}),
+		"no pty":              every(func(l *sekisho.Limits) { l.PTY = false }),
+		"keystrokes recorded": every(func(l *sekisho.Limits) { l.Audit, l.Keystrokes, l.Watched = sekisho.AuditStrict, true, true }),
+		"no subsystem, x11":   every(func(l *sekisho.Limits) { l.Subsystems, l.X11 = nil, true }),
+		"agent, fresh 1h30m":  every(func(l *sekisho.Limits) { l.Agent, l.Fresh = true, 90*time.Minute }),
 		"no shell, no exec, subsystem sftp, files read-only":                                           {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{ReadOnly: true, NoRemove: true}}},
 		"no shell, no exec, subsystem sftp, files no-remove in /a /b and 1 more":                       {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{NoRemove: true, Paths: []string{"/a", "/b", "/c"}}}},
 		"no shell, no exec, subsystem sftp, files limited":                                             {Subsystems: []string{"sftp"}, Files: []sekisho.FileLimit{{ReadOnly: true}, {Paths: []string{"/a"}}}},

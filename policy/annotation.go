@@ -42,7 +42,10 @@ var readers = []struct {
 	key  string
 	read reader
 }{
-	{"audit", oneOf(func(l *sekisho.Limits, word string) { l.Audit = sekisho.AuditMode(word) }, "strict")},
+	{"audit", audit},
+	{"keystrokes", oneOf(func(l *sekisho.Limits, word string) { l.Keystrokes = word == "record" }, "record", "none")},
+	{"recipients", recipients},
+	{"watched", oneOf(func(l *sekisho.Limits, word string) { l.Watched = word == "told" }, "told", "silent")},
 	{"ttl", span(func(l *sekisho.Limits) *time.Duration { return &l.TTL }, 10*time.Second, 24*time.Hour)},
 	{"pty", given(func(l *sekisho.Limits) *bool { return &l.PTY })},
 	{"shell", given(func(l *sekisho.Limits) *bool { return &l.Shell })},

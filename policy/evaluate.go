@@ -42,11 +42,11 @@ func before(r Request) (sekisho.Decision, bool) {
 		return deny("Nobody is signed in.", "Sign in and try again."), false
 	case len(r.Identity.Groups) > maxGroups:
 		return deny(clip(r.Identity.Subject)+" is in more groups than policies can be asked about.", "Ask an administrator to send fewer groups from the identity provider."), false
-	case r.Action != Connect:
+	case !r.Action.onTarget():
 		return sekisho.Decision{}, true
 	case r.Target == nil:
 		return deny("There is no such target.", "Check the name, or ask an administrator."), false
-	case !slices.Contains(r.Target.Logins, r.Login):
+	case r.Action == Connect && !slices.Contains(r.Target.Logins, r.Login):
 		login, target := clip(r.Login), clip(r.Target.Name)
 		return deny("Target "+target+" has no login "+login+".",
 			"Check the login, or ask an administrator to add "+login+" to the logins of "+target+"."), false
@@ -67,16 +67,19 @@ func (s *Set) allow(r Request, reasons []cedar.DiagnosticReason) sekisho.Decisio
 	if d.Limits, ok = merge(permits); !ok {
 		return tooMuch(r, d.Policies)
 	}
-	if r.Target.Audited {
-		d.Limits.Audit = sekisho.AuditStrict
+	if r.Target.Audited && slices.ContainsFunc(permits, unrecorded) {
+		d.Limits.Audit, d.Limits.Ahead = sekisho.AuditStrict, sekisho.Ahead{}
 	}
 	return d
 }
 
+// unrecorded reports whether a permit says nothing of a recording. For an audited target that means a strict one.
+func unrecorded(r *rule) bool { return r.limits.Audit == sekisho.AuditNone }
+
 // tooMuch denies because what the permits give together has no room in a decision.
 func tooMuch(r Request, ids []string) sekisho.Decision {
 	d := deny(which(ids)+verb(ids, " lets ", " let ")+person(r.Identity)+" "+going(r)+", but together they list more than a decision holds.",
-		"Ask an administrator to list less in them: at most "+number(maxMerged)+" destinations, variables or file limits together.")
+		"Ask an administrator to list less in them: at most "+number(maxMerged)+" destinations, variables, recipients or file limits together.")
 	d.Policies = ids
 	return d
 }

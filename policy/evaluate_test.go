@@ -58,6 +58,19 @@ func plain(changes ...func(*sekisho.Limits)) sekisho.Limits {
 
 func strict(l *sekisho.Limits) { l.Audit = sekisho.AuditStrict }
 
+func bestEffort(l *sekisho.Limits) { l.Audit = sekisho.AuditBestEffort }
+
+func bounded(bytes int64, span time.Duration) func(*sekisho.Limits) {
+	return func(l *sekisho.Limits) {
+		l.Audit, l.Ahead = sekisho.AuditBounded, sekisho.Ahead{Bytes: bytes, Time: span}
+	}
+}
+
+// session asks for something about a session of mei's.
+func session(action policy.Action, i sekisho.Identity, target *sekisho.Target) policy.Request {
+	return policy.Request{Action: action, Identity: i, Target: target, Login: "gone", Person: "mei@example.com"}
+}
+
 func lasting(ttl time.Duration) func(*sekisho.Limits) {
 	return func(l *sekisho.Limits) { l.TTL = ttl }
 }
@@ -113,6 +126,29 @@ func TestEvaluate(t *testing.T) {
 			denied(nil, "Target db1 has no login oracle.", "Check the login, or ask an administrator to add oracle to the logins of db1.")},
 		{"an audited target is audited whatever the policy says", `@id("all") permit (principal, action, resource);`, connect(someone("sam"), &audited, "root"),
 			allowed(plain(strict), "all")},
+		{"an audited target may be recorded less strictly", `@id("all") @audit("bounded") permit (principal, action == Action::"connect", resource);`,
+			connect(someone("sam"), &audited, "root"), allowed(plain(bounded(1<<20, time.Second)), "all")},
+		{"a permit without a word on audit is strict on an audited target", `@id("a") @audit("bounded") permit (principal, action == Action::"connect", resource);
+			@id("b") permit (principal, action, resource);`, connect(someone("sam"), &audited, "root"), allowed(plain(strict), "a", "b")},
+		{"watching by target and person", `@id("w") permit (principal in Group::"audit", action == Action::"watchSessions", resource)
+			when { resource.labels.contains("env:prod") && context.person == "mei@example.com" && context.login == "gone" };`,
+			session(policy.WatchSessions, someone("kay", "audit"), db1), allowed(sekisho.Limits{}, "w")},
+		{"watching is not ending", `@id("w") permit (principal, action == Action::"watchSessions", resource);`,
+			session(policy.EndSessions, someone("kay"), db1),
+			denied(nil, "No policy lets kay@example.com (no groups) end a session of mei@example.com on db1 as gone.",
+				"Ask an administrator to write a policy that permits kay@example.com.")},
+		{"ending one's own", `@id("own") permit (principal, action == Action::"endSessions", resource) when { context.person == principal.subject };`,
+			session(policy.EndSessions, someone("mei"), db1), allowed(sekisho.Limits{}, "own")},
+		{"watching missed", `@id("w") permit (principal in Group::"audit", action == Action::"watchSessions", resource) when { resource.labels.contains("env:prod") };`,
+			session(policy.WatchSessions, someone("ken", "dev"), db1),
+			denied(nil, "No policy lets ken@example.com (groups: dev) watch a session of mei@example.com on db1 as gone; policy w lets group audit do so.",
+				"Ask an administrator to add you to group audit, or to write a policy that permits group dev.")},
+		{"watching forbidden", `@id("w") permit (principal, action, resource); @id("f") forbid (principal, action == Action::"watchSessions", resource == Target::"db1");`,
+			session(policy.WatchSessions, someone("ken"), db1),
+			denied([]string{"f"}, "Policy f forbids ken@example.com (no groups) to watch a session of mei@example.com on db1 as gone.",
+				"No permit outweighs a forbid: ask an administrator about policy f.")},
+		{"watching nowhere", `@id("all") permit (principal, action, resource);`, session(policy.WatchSessions, someone("ken"), nil),
+			denied(nil, "There is no such target.", "Check the name, or ask an administrator.")},
 		{"limits of several permits", `
 			@id("a") @ttl("30s") @pty("deny") permit (principal, action == Action::"connect", resource);
 			@id("b") @ttl("8h") permit (principal in Group::"sre", action == Action::"connect", resource);

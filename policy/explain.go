@@ -69,7 +69,7 @@ func factorMissing(r Request, q *query, found relevant) string {
 // forbid stands in the way.
 func (s *Set) nearMisses(r Request, q *query) []*rule {
 	var labels []string
-	if r.Action == Connect {
+	if r.Action.onTarget() {
 		labels = r.Target.Labels
 	}
 	var near []*rule
@@ -158,8 +158,17 @@ func doing(r Request) string {
 		return "read recordings"
 	case ReadAudit:
 		return "read the audit log"
+	case WatchSessions:
+		return "watch " + sessionOf(r)
+	case EndSessions:
+		return "end " + sessionOf(r)
 	}
 	return "manage targets"
+}
+
+// sessionOf completes "watch …". Whoever has just been denied is not told more of the session than they asked for.
+func sessionOf(r Request) string {
+	return "a session of " + clip(r.Person) + " on " + clip(r.Target.Name) + " as " + clip(r.Login)
 }
 
 // which begins a sentence about policies.

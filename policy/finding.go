@@ -79,7 +79,7 @@ func (c *checker) finding(clause []token, message string) (position, string) {
 		return clause[0].at, fmt.Sprintf("this condition compares what can never be equal: %s and %s", typeName(m[1]), typeName(m[2]))
 	}
 	if inapplicable(message) {
-		return clause[0].at, "this policy can never apply: no action has such a principal and resource (connect is for a Person and a Target, the others for a Person and House::\"sekisho\")"
+		return clause[0].at, "this policy can never apply: no action has such a principal and resource (connect, watchSessions and endSessions are for a Person and a Target, the others for a Person and House::\"sekisho\")"
 	}
 	return clause[0].at, typeName(message)
 }

@@ -19,7 +19,7 @@ func merge(permits []*rule) (sekisho.Limits, bool) {
 	for _, r := range permits[1:] {
 		give(&all, &r.limits)
 		watch(&all, &r.limits)
-		if max(len(all.Subsystems), len(all.Env), len(all.Forward), len(all.Listen), len(all.Files)) > maxMerged {
+		if max(len(all.Subsystems), len(all.Env), len(all.Forward), len(all.Listen), len(all.Files), len(all.Recipients)) > maxMerged {
 			return sekisho.Limits{}, false
 		}
 	}
@@ -38,9 +38,9 @@ func give(all, more *sekisho.Limits) {
 }
 
 func watch(all, more *sekisho.Limits) {
-	if more.Audit == sekisho.AuditStrict {
-		all.Audit = sekisho.AuditStrict
-	}
+	stricter(all, more)
+	all.Keystrokes, all.Watched = all.Keystrokes || more.Keystrokes, all.Watched || more.Watched
+	all.Recipients = union(all.Recipients, more.Recipients, strings.Compare, nil)
 	if more.Nested == sekisho.NestedRefuse {
 		all.Nested = sekisho.NestedRefuse
 	}

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -46,7 +47,10 @@ func (w world) annotations() string {
 		maybe("exec", "allow", "deny")
 		maybe("subsystems", "*", w.some("sftp", "netconf", "x"))
 	}
-	maybe("audit", "strict")
+	maybe("audit", "strict", "bounded", "bounded 4KiB 1m", "bounded 64MiB 10ms", "best-effort")
+	maybe("keystrokes", "record", "none")
+	maybe("recipients", "auditors", "dpo auditors", "rk_0011223344556677")
+	maybe("watched", "told", "silent")
 	maybe("ttl", "10s", "1m", "8h")
 	maybe("pty", "allow", "deny")
 	maybe("env", "*", w.some("LANG", "LC_*", "GIT_*", "GIT_DIR"))
@@ -137,17 +141,30 @@ func TestMergeWatchesAsTheStrictest(t *testing.T) {
 			each = append(each, given(t, permits[len(permits)-1]))
 		}
 		got := given(t, permits...)
-		audited, refused := false, false
+		refused, keystrokes, told, strictest, named := false, false, false, 0, map[string]bool{}
 		for _, l := range each {
-			audited, refused = audited || l.Audit == sekisho.AuditStrict, refused || l.Nested == sekisho.NestedRefuse
+			refused, strictest = refused || l.Nested == sekisho.NestedRefuse, max(strictest, l.Audit.Rank())
+			keystrokes, told = keystrokes || l.Keystrokes, told || l.Watched
+			for _, name := range l.Recipients {
+				named[name] = true
+			}
+			if l.Audit == sekisho.AuditBounded && got.Audit == l.Audit && (got.Ahead.Bytes > l.Ahead.Bytes || got.Ahead.Time > l.Ahead.Time) {
+				t.Fatalf("%v ahead where one permit says %v\n%s", got.Ahead, l.Ahead, strings.Join(permits, "\n"))
+			}
 			for _, span := range [][2]time.Duration{{got.Longest, l.Longest}, {got.Idle, l.Idle}, {got.Fresh, l.Fresh}} {
 				if span[1] != 0 && (span[0] == 0 || span[0] > span[1]) {
 					t.Fatalf("%v where one permit says %v\n%s", span[0], span[1], strings.Join(permits, "\n"))
 				}
 			}
 		}
-		if (got.Audit == sekisho.AuditStrict) != audited || (got.Nested == sekisho.NestedRefuse) != refused {
-			t.Fatalf("audit %q, nested %q\n%s", got.Audit, got.Nested, strings.Join(permits, "\n"))
+		if got.Audit.Rank() != strictest || (got.Nested == sekisho.NestedRefuse) != refused || got.Keystrokes != keystrokes || got.Watched != told {
+			t.Fatalf("audit %q, nested %q, keystrokes %v, told %v\n%s", got.Audit, got.Nested, got.Keystrokes, got.Watched, strings.Join(permits, "\n"))
+		}
+		if (got.Audit == sekisho.AuditBounded) != (got.Ahead != sekisho.Ahead{}) {
+			t.Fatalf("audit %q with %v ahead\n%s", got.Audit, got.Ahead, strings.Join(permits, "\n"))
+		}
+		if want := slices.Sorted(maps.Keys(named)); !slices.Equal(got.Recipients, want) {
+			t.Fatalf("recipients %v, want %v\n%s", got.Recipients, want, strings.Join(permits, "\n"))
 		}
 	}
 }

@@ -11,7 +11,7 @@
 // policy that would have let somebody else in and what to do about it.
 //
 // Limits come from the annotations of permits. Load refuses those that could not be held, such as limits on files beside
-// a shell, and gives a permit that only the audit door can hold to its word Audit strict by itself.
+// a shell, and gives a permit that only the audit door can hold to its word, and that does not say how strictly, Audit strict by itself.
 //
 // The package is pure: text, request and time go in, a decision comes out. It does no I/O and has no clock.
 package policy

@@ -60,7 +60,7 @@ func TestNothingIsAllowedWithoutPolicy(t *testing.T) {
 	w := world{rand.New(rand.NewPCG(1, 1))}
 	for range 100 {
 		r := w.request()
-		r.Action = pick(w, policy.Connect, policy.ReadAudit, policy.ReadRecordings, policy.ManageTargets)
+		r.Action = pick(w, policy.Connect, policy.ReadAudit, policy.ReadRecordings, policy.ManageTargets, policy.WatchSessions, policy.EndSessions)
 		forbids := load(t, w.policies(5, "forbid"))
 		for _, set := range []*policy.Set{empty, forbids} {
 			if d := set.Evaluate(r, now); d.Effect != sekisho.Deny || d.Reason == "" || d.Next == "" || !reflect.DeepEqual(d.Limits, sekisho.Limits{}) {
@@ -199,6 +199,12 @@ func TestExamples(t *testing.T) {
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors")}, sekisho.Allow, "auditors"},
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors", "admins")}, sekisho.Deny, "admins-read-nothing"},
 		{policy.Request{Action: policy.ManageTargets, Identity: someone("kay", "admins")}, sekisho.Allow, "admins"},
+		{session(policy.WatchSessions, someone("kay", "auditors"), db1), sekisho.Allow, "auditors-watch"},
+		{session(policy.WatchSessions, someone("kay", "auditors", "admins"), db1), sekisho.Deny, "admins-read-nothing"},
+		{session(policy.WatchSessions, someone("mei"), db1), sekisho.Deny, ""},
+		{session(policy.EndSessions, someone("kay", "admins"), db1), sekisho.Allow, "admins-end-sessions"},
+		{session(policy.EndSessions, someone("mei"), db1), sekisho.Allow, "own-sessions"},
+		{session(policy.EndSessions, someone("ken", "dev"), db1), sekisho.Deny, ""},
 	}
 	for _, tt := range tests {
 		d := set.Evaluate(tt.request, now)

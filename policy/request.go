@@ -21,17 +21,28 @@ const (
 	ReadAudit Action = "readAudit"
 	// ManageTargets is adding and changing targets and connectors.
 	ManageTargets Action = "manageTargets"
+	// WatchSessions is seeing what a live session shows, and EndSessions is ending it. What lists live sessions asks for
+	// each whether one of the two is allowed.
+	WatchSessions Action = "watchSessions"
+	EndSessions   Action = "endSessions"
 )
 
-var actions = []Action{Connect, ReadRecordings, ReadAudit, ManageTargets}
+var actions = []Action{Connect, ReadRecordings, ReadAudit, ManageTargets, WatchSessions, EndSessions}
+
+// onTarget reports whether the resource is a Target, and not the House.
+func (a Action) onTarget() bool { return a == Connect || a.onSession() }
+
+func (a Action) onSession() bool { return a == WatchSessions || a == EndSessions }
 
 // Request is one question.
 type Request struct {
 	Action   Action
 	Identity sekisho.Identity
-	// Target and Login are for Connect only.
+	// Target and Login are for Connect, WatchSessions and EndSessions. The target of a session may have lost the login since.
 	Target *sekisho.Target
 	Login  string
+	// Person is the subject of whose session it is, for WatchSessions and EndSessions.
+	Person string
 	// ClientAddress is where the person comes from. The zero Addr leaves context.client_address out.
 	ClientAddress netip.Addr
 }
@@ -61,7 +72,10 @@ func newQuery(r Request, now time.Time) *query {
 	if a := r.ClientAddress.Unmap().WithZone(""); a.IsValid() {
 		context["client_address"] = cedar.IPAddr(netip.PrefixFrom(a, a.BitLen()))
 	}
-	if r.Action == Connect {
+	if r.Action.onSession() {
+		context["person"] = cedar.String(r.Person)
+	}
+	if r.Action.onTarget() {
 		context["login"] = cedar.String(r.Login)
 		q.resource = targetEntity(r.Target)
 	}

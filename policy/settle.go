@@ -24,7 +24,7 @@ func (r *rule) settle() (key, text string) {
 	if !l.Shell && !l.Exec && !gives(l.Subsystems, "sftp") {
 		l.Files = nil
 	}
-	if r.needsAudit() {
+	if l.Audit == sekisho.AuditNone && r.needsAudit() {
 		l.Audit = sekisho.AuditStrict
 	}
 	return "", ""
@@ -60,7 +60,7 @@ func (r *rule) needsAudit() bool {
 	l := &r.limits
 	return !l.Shell || !l.Exec || !slices.Equal(l.Subsystems, anySubsystem) || anywhere(l.Forward) != anywhere(l.Listen) ||
 		!anywhere(l.Forward) && len(l.Forward)+len(l.Listen) > 0 ||
-		slices.ContainsFunc([]string{"env", "nested", "files", "paths", "longest", "idle"}, r.has)
+		slices.ContainsFunc([]string{"env", "nested", "files", "paths", "longest", "idle", "keystrokes", "recipients", "watched"}, r.has)
 }
 
 func (r *rule) has(key string) bool {
