@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"e2e":       5,
 	"bench":     5,
 	"dev":       5,
+	"console":   5,
 }
 
 // What a room must never import directly, with the reason.

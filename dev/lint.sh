@@ -14,4 +14,8 @@ if command -v protoc >/dev/null 2>&1; then
 	sh api/generate.sh
 	[ "$before" = "$(cat api/v1/*.go api/v1/*/*.go | sha256sum)" ] || { echo "api/v1 is not what api/generate.sh makes" >&2; exit 1; }
 fi
+if grep -q '"resolved"' console/recording/package-lock.json; then
+	echo "console/recording/package-lock.json names a registry: leave out \"resolved\"" >&2
+	exit 1
+fi
 echo "lint: clean"

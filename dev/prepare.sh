@@ -36,6 +36,8 @@ if [ "${1:-}" = test ]; then # the demo can do without
 	need ip iproute2
 	need unshare util-linux
 	need nsenter util-linux
+	need node nodejs         # the browser's reader of recordings, and its package manager
+	need npm npm
 	for_clients
 fi
 

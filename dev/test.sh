@@ -1,10 +1,16 @@
 #!/bin/sh
 # Runs every test: ours under the race detector where a C compiler is there, the stories of e2e, the demo's IdP, and
-# the seeds of every fuzz target. The last line is the test runner's own.
+# the seeds of every fuzz target, and the browser's reader of recordings under Node. The last line is the test runner's own.
 set -eu
 PATH="$PATH:/usr/local/go/bin:/usr/sbin"
 cd "$(dirname "$0")/.."
 dev/prepare.sh test
+if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
+	console/recording/build.sh
+	npm --prefix console/recording test --silent
+else
+	echo "no Node: without the browser's reader of recordings" >&2
+fi
 rooms=$(go list ./... | grep -v -e /e2e -e /transfer$)
 if command -v "${CC:-gcc}" >/dev/null 2>&1; then
 	CGO_ENABLED=1 go test -race -timeout 10m $rooms
