@@ -56,22 +56,17 @@ func FuzzEntries(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, export := range exports {
-			r, err := recording.NewReader(bytes.NewReader(out.Bytes()), key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := export(io.Discard, r); err == nil && !last && len(b) < 17 {
-				t.Errorf("%s: garbage passes", name)
-			}
+		r, err := recording.NewReader(bytes.NewReader(out.Bytes()), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = r.Next()
+		}
+		if errors.Is(err, io.EOF) && !last && len(b) < 17 {
+			t.Error("garbage passes")
 		}
 	})
-}
-
-var exports = map[string]func(io.Writer, *recording.Reader) error{
-	"asciicast":  func(w io.Writer, r *recording.Reader) error { return recording.Asciicast(w, r, recording.AnyChannel) },
-	"transcript": recording.Transcript,
-	"json":       recording.JSONLines,
 }
 
 // FuzzPayloads: what a decoder takes is exactly what its encoder makes.
@@ -102,9 +97,6 @@ func FuzzPayloads(f *testing.F) {
 			if !bytes.Equal(e, b) {
 				t.Errorf("%x decodes, but encodes to %x", b, e)
 			}
-		}
-		for kind := range recording.Forward + 1 {
-			recording.Describe(recording.Entry{Kind: kind, Data: b})
 		}
 	})
 }

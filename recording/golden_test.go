@@ -7,7 +7,6 @@ import (
 	"flag"
 	"io"
 	"os"
-	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
@@ -126,33 +125,6 @@ func TestGoldenIsWrittenToday(t *testing.T) {
 	got, sum := write(t, key, goldenEntries()...)
 	if !bytes.Equal(want, got) {
 		t.Errorf("the writer makes another file of %d bytes, chain %s", len(got), sum.Chain)
-	}
-}
-
-func TestGoldenExports(t *testing.T) {
-	data, key := golden(t)
-	for name, export := range exports {
-		r, err := recording.NewReader(bytes.NewReader(data), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got bytes.Buffer
-		if err := export(&got, r); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		path := "testdata/golden." + name
-		if *update {
-			if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")); d != "" {
-			t.Errorf("%s (-want +got)\n%s", name, d)
-		}
 	}
 }
 

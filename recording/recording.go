@@ -1,4 +1,4 @@
-// Package recording is the sealed file of a session: its format, writer, reader, verifier and exports.
+// Package recording is the sealed file of a session: its format, writer, reader and verifier.
 //
 // A recording is written while the session runs. It begins with a header in the clear that names the session, who
 // can open the file and who signs it; then come frames, each sealed by AES-256-GCM under a key made for this file

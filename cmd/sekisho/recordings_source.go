@@ -16,6 +16,7 @@ import (
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/replay"
 )
 
 // source is a recording to be read: a file here, or the download of one.
@@ -209,8 +210,19 @@ func bad(err error) error {
 	if err == nil || errors.As(err, &refusal) {
 		return err
 	}
+	var missing *replay.NoChannelError
 	what := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "read recording: "), "verify recording: ")
 	switch {
+	case errors.As(err, &missing):
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("The recording has no channel %d.", missing.Channel),
+			Next:     "sekisho recordings export --format json shows those it has.", Cause: err,
+		}
+	case errors.Is(err, replay.ErrInexpressible):
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("%s.", strings.ToUpper(what[:1])+what[1:]),
+			Next:     "Use --format json, which holds all of a recording, or another --channel.", Cause: err,
+		}
 	case errors.As(err, &wrong):
 		return &sekisho.Refusal{Sentence: fmt.Sprintf("Wrong key: %v.", wrong), Next: "Give --key one of those.", Cause: err}
 	case errors.Is(err, recording.ErrCut) && strings.Contains(what, "inside its header"):

@@ -1,4 +1,4 @@
-package recording
+package replay
 
 import (
 	"encoding/json"
@@ -7,11 +7,13 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sekisho/sekisho/recording"
 )
 
 // Describe says in a few words what an entry that is no piece of a stream tells. The words are safe to be shown: what
 // came from outside is quoted where it holds anything but printable characters.
-func Describe(e Entry) string {
+func Describe(e recording.Entry) string {
 	detail, err := describe(e)
 	if err != nil {
 		return fmt.Sprintf("%s (%s)", e.Kind, err)
@@ -19,35 +21,35 @@ func Describe(e Entry) string {
 	return strings.TrimSpace(e.Kind.String() + " " + detail)
 }
 
-func describe(e Entry) (string, error) {
+func describe(e recording.Entry) (string, error) {
 	switch e.Kind {
-	case PTYRequest:
-		p, err := DecodePTY(e.Data)
+	case recording.PTYRequest:
+		p, err := recording.DecodePTY(e.Data)
 		return fmt.Sprintf("%s %dx%d", printable(p.Term), p.Cols, p.Rows), err
-	case Env:
-		v, err := DecodeVariable(e.Data)
+	case recording.Env:
+		v, err := recording.DecodeVariable(e.Data)
 		return printable(v.Name + "=" + v.Value), err
-	case Resize:
-		cols, rows, err := DecodeResize(e.Data)
+	case recording.Resize:
+		cols, rows, err := recording.DecodeResize(e.Data)
 		return fmt.Sprintf("%dx%d", cols, rows), err
-	case ExitStatus:
-		status, err := DecodeExitStatus(e.Data)
+	case recording.ExitStatus:
+		status, err := recording.DecodeExitStatus(e.Data)
 		return strconv.FormatUint(uint64(status), 10), err
-	case ExitSignal:
-		x, err := DecodeExit(e.Data)
+	case recording.ExitSignal:
+		x, err := recording.DecodeExit(e.Data)
 		words := "SIG" + x.Signal
 		if x.CoreDumped {
 			words += " (core dumped)"
 		}
 		return printable(strings.TrimSpace(words + " " + x.Message)), err
-	case ChannelOpen, Exec, Subsystem, Signal, Note:
+	case recording.ChannelOpen, recording.Exec, recording.Subsystem, recording.Signal, recording.Note:
 		return printable(string(e.Data)), nil
-	case File:
+	case recording.File:
 		return describeFile(e.Data)
-	case Forward:
+	case recording.Forward:
 		return describeForward(e.Data)
 	}
-	if e.Kind.stream() {
+	if stream(e.Kind) {
 		return fmt.Sprintf("%d bytes", len(e.Data)), nil
 	}
 	return "", nil

@@ -1,4 +1,4 @@
-package recording
+package replay
 
 import (
 	"bufio"
@@ -7,17 +7,19 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/sekisho/sekisho/recording"
 )
 
 // JSONLines writes a recording as one JSON object a line: first the session, then every entry with its time in
 // seconds, and last the end. Data of a stream are in "text" when they are UTF-8 and else, as base64, in "data"; other
 // entries have "words" where there is anything to tell, and files and forwards all that is known of them in "detail". When the recording is cut there is no end, and the error wraps ErrCut.
-func JSONLines(w io.Writer, r *Reader) error {
+func JSONLines(w io.Writer, r Source) error {
 	out := bufio.NewWriter(w)
 	enc := newLines(out)
 	err := enc.encode(map[string]any{"session": r.Header().Session})
 	for err == nil {
-		var e Entry
+		var e recording.Entry
 		if e, err = r.Next(); err == nil {
 			err = enc.encode(jsonEntry(e))
 		}
@@ -70,12 +72,12 @@ type jsonLine struct {
 	Detail  json.RawMessage `json:"detail,omitempty"`
 }
 
-func jsonEntry(e Entry) jsonLine {
+func jsonEntry(e recording.Entry) jsonLine {
 	line := jsonLine{At: e.At.Seconds(), Channel: e.Channel, Kind: e.Kind.String()}
 	switch {
-	case !e.Kind.stream():
+	case !stream(e.Kind):
 		line.Words, _ = describe(e)
-		if (e.Kind == File || e.Kind == Forward) && utf8.Valid(e.Data) && json.Valid(e.Data) {
+		if (e.Kind == recording.File || e.Kind == recording.Forward) && utf8.Valid(e.Data) && json.Valid(e.Data) {
 			line.Detail = e.Data
 		}
 	case utf8.Valid(e.Data):

@@ -1,4 +1,4 @@
-package recording
+package replay
 
 import (
 	"bufio"
@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sekisho/sekisho/recording"
 )
 
 // Transcript writes a recording as plain text to be read and searched: what the target sent, without control
 // sequences, and lines that begin with "# " for everything else. When the recording is cut, all of what is there is
 // written and the error wraps ErrCut.
-func Transcript(w io.Writer, r *Reader) error {
+func Transcript(w io.Writer, r Source) error {
 	out := bufio.NewWriter(w)
 	s := r.Header().Session
 	fmt.Fprintf(out, "# session %s: %s as %s on %s, started %s\n", s.ID, printable(s.Identity.Subject),
@@ -21,7 +23,7 @@ func Transcript(w io.Writer, r *Reader) error {
 	t := transcript{out: out, lines: map[lineKey]*line{}}
 	var end error
 	for end == nil {
-		var e Entry
+		var e recording.Entry
 		if e, end = r.Next(); end == nil {
 			t.entry(e)
 		}
@@ -43,7 +45,7 @@ func Transcript(w io.Writer, r *Reader) error {
 
 type lineKey struct {
 	channel uint32
-	kind    Kind
+	kind    recording.Kind
 }
 
 // transcript keeps one line per stream, so that streams that write at the same time do not tear lines apart.
@@ -54,11 +56,11 @@ type transcript struct {
 	shown lineKey
 }
 
-func (t *transcript) entry(e Entry) {
-	if !e.Kind.stream() {
+func (t *transcript) entry(e recording.Entry) {
+	if !stream(e.Kind) {
 		t.flush()
 		fmt.Fprintf(t.out, "# %s channel %d: %s\n", clock(e.At), e.Channel, Describe(e))
-		if e.Kind == ChannelClose {
+		if e.Kind == recording.ChannelClose {
 			t.close(e.Channel)
 		}
 		return
@@ -113,7 +115,7 @@ const maxLine = 16 << 10
 
 // line is the last line of a stream, as far as it is known.
 type line struct {
-	screen Screen
+	screen recording.Screen
 	text   []byte
 	buf    []byte
 }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestExportFormats(t *testing.T) {
+	d := newDesk(t, "hello\r\n")
+	dir := t.TempDir()
+	public, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{7}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, "log.pub")
+	if err := os.WriteFile(to, []byte(base64.StdEncoding.EncodeToString(public.PublicKey().Bytes())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	export := func(args ...string) (int, string, string) {
+		return run(t, append([]string{"recordings", "export", d.file, "--key", d.key, "--signer", d.signer}, args...)...)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string // in stdout of a success, in stderr of a refusal
+	}{
+		"v3":                 {[]string{"--format", "asciicast-v3"}, 0, `[1.000000, "o"`},
+		"channel":            {[]string{"--channel", "0"}, 0, "hello"},
+		"no channel":         {[]string{"--channel", "7"}, 1, "no channel 7"},
+		"no channel, file":   {[]string{"--channel", "7", "-o", filepath.Join(dir, "none")}, 1, "no channel 7"},
+		"no channel, script": {[]string{"--format", "script", "--channel", "7", "-o", filepath.Join(dir, "none")}, 1, "no channel 7"},
+		"channel of all":     {[]string{"--format", "json", "--channel", "0"}, 2, "--channel"},
+		"script to stdout":   {[]string{"--format", "script"}, 2, "-o FILE"},
+		"ssh-log, no key":    {[]string{"--format", "ssh-log", "-o", filepath.Join(dir, "none")}, 2, "--to"},
+		"ssh-log to stdout":  {[]string{"--format", "ssh-log", "--to", to}, 2, "-o FILE"},
+		"ssh-log, wrong key": {[]string{"--format", "ssh-log", "--to", d.key + ".pub", "-o", filepath.Join(dir, "none")}, 1, "ssh-log-cli"},
+		"ssh-log, no shell":  {[]string{"--format", "ssh-log", "--to", to, "-o", filepath.Join(dir, "none")}, 1, "cannot express"},
+		"a key for a cast":   {[]string{"--to", to}, 2, "--to"},
+		"an unknown format":  {[]string{"--format", "gif"}, 2, "asciicast-v3"},
+	} {
+		code, out, errs := export(c.args...)
+		text := out
+		if c.code != 0 {
+			text = errs
+		}
+		if code != c.code || !strings.Contains(strings.ReplaceAll(text, `,"o"`, `, "o"`), c.want) {
+			t.Errorf("%s: %d %q %s", name, code, out, errs)
+		}
+	}
+	for _, format := range []string{"script", "script-multi"} {
+		path := filepath.Join(dir, format)
+		if code, out, errs := export("--format", format, "-o", path); code != 0 || out != "" {
+			t.Errorf("%s: %d %s %s", format, code, out, errs)
+		}
+		times, err := os.ReadFile(path + ".timing")
+		if err != nil || !strings.Contains(string(times), "1.000000 7\n") {
+			t.Errorf("%s: %q %v", format, times, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 5 {
+		t.Errorf("left behind: %v", left)
+	}
+}

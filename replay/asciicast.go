@@ -1,0 +1,193 @@
+package replay
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sekisho/sekisho/recording"
+)
+
+// Asciicast writes one channel of a recording as asciicast v2 (docs.asciinema.org/manual/asciicast/v2): output and
+// standard error as "o", kept input as "i", window changes as "r", commands as "m". The bytes are those that the target
+// sent, control sequences included, as far as they are UTF-8. A program without a pty gets 80x24, and carriage returns
+// before its newlines. When the recording is cut, all of what is there is written and the error wraps ErrCut; when it
+// has no such channel, the error is a *NoChannelError.
+func Asciicast(w io.Writer, r Source, channel uint32) error { return asciicast(w, r, channel, 2) }
+
+// Asciicast3 is Asciicast in version 3 (docs.asciinema.org/manual/asciicast/v3): times are those since the event
+// before, and the exit status is an "x".
+func Asciicast3(w io.Writer, r Source, channel uint32) error { return asciicast(w, r, channel, 3) }
+
+func asciicast(w io.Writer, r Source, channel uint32, version int) error {
+	out := bufio.NewWriter(w)
+	s := r.Header().Session
+	c := &cast{
+		lines: newLines(out), choice: choose(channel), version: version, timestamp: s.Started.Unix(),
+		title: fmt.Sprintf("%s as %s on %s (%s)", s.Identity.Subject, s.Login, s.Target, s.ID),
+	}
+	end, err := each(r, c.entry)
+	if err := errors.Join(err, c.finish(), out.Flush()); err != nil {
+		return fmt.Errorf("write asciicast: %w", err)
+	}
+	if err := c.choice.missing(end); err != nil {
+		return err
+	}
+	return whole(end)
+}
+
+// castHeader2 and castHeader3 are the first lines of the two versions.
+type castHeader2 struct {
+	Version   int               `json:"version"`
+	Width     uint32            `json:"width"`
+	Height    uint32            `json:"height"`
+	Timestamp int64             `json:"timestamp"`
+	Command   string            `json:"command,omitempty"`
+	Title     string            `json:"title,omitempty"`
+	Env       map[string]string `json:"env,omitempty"`
+}
+
+type castHeader3 struct {
+	Version   int      `json:"version"`
+	Term      castTerm `json:"term"`
+	Timestamp int64    `json:"timestamp"`
+	Command   string   `json:"command,omitempty"`
+	Title     string   `json:"title,omitempty"`
+}
+
+type castTerm struct {
+	Cols uint32 `json:"cols"`
+	Rows uint32 `json:"rows"`
+	Type string `json:"type,omitempty"`
+}
+
+// cast writes the header as late as it can: what is in it comes in entries before the first output.
+type cast struct {
+	lines     *lines
+	choice    choice
+	version   int
+	timestamp int64
+	title     string
+	command   string
+	pty       recording.PTY
+	wired     bool // there is a pty
+	begun     bool
+	at, told  time.Duration // of this entry; of the last line
+	screen    feed
+	in        text
+	line      []byte
+}
+
+func (c *cast) entry(e recording.Entry) error {
+	if !c.choice.takes(e) {
+		return nil
+	}
+	c.at = max(c.at, e.At) // times must not go back
+	switch e.Kind {
+	case recording.PTYRequest:
+		return c.terminal(e.Data)
+	case recording.Exec, recording.Subsystem:
+		c.command = strings.ToValidUTF8(string(e.Data), "\ufffd")
+	case recording.Resize:
+		return c.resize(e.Data)
+	case recording.Output, recording.Stderr:
+		c.line = c.screen.append(c.line[:0], e)
+		return c.event("o", c.line)
+	case recording.Input:
+		c.line = c.in.append(c.line[:0], e.Data)
+		return c.event("i", c.line)
+	case recording.ExitStatus:
+		return c.exit(e.Data)
+	}
+	return nil
+}
+
+func (c *cast) terminal(data []byte) (err error) {
+	if c.wired || c.begun {
+		return nil
+	}
+	c.pty, err = recording.DecodePTY(data)
+	c.wired, c.screen.pty = err == nil, err == nil
+	return err
+}
+
+func (c *cast) resize(data []byte) error {
+	cols, rows, err := recording.DecodeResize(data)
+	if err != nil || cols == 0 || rows == 0 {
+		return err
+	}
+	return c.event("r", fmt.Appendf(nil, "%dx%d", cols, rows))
+}
+
+func (c *cast) exit(data []byte) error {
+	status, err := recording.DecodeExitStatus(data)
+	if err != nil || c.version < 3 {
+		return err
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.event("x", strconv.AppendUint(nil, uint64(status), 10))
+}
+
+// event writes one line. Times are rounded before differences are taken, so that no error adds up.
+func (c *cast) event(code string, data []byte) error {
+	if err := c.begin(); err != nil || len(data) == 0 {
+		return err
+	}
+	at := c.at.Truncate(time.Microsecond)
+	shown := at
+	if c.version == 3 {
+		shown -= c.told
+	}
+	c.told = at
+	return c.lines.encode([]any{seconds(shown), code, string(data)})
+}
+
+// seconds is a time in JSON, to the microsecond.
+func seconds(d time.Duration) json.Number {
+	return json.Number(fmt.Sprintf("%d.%06d", d/time.Second, d%time.Second/time.Microsecond))
+}
+
+func (c *cast) begin() error {
+	if c.begun {
+		return nil
+	}
+	c.begun = true
+	if c.pty.Cols == 0 || c.pty.Rows == 0 {
+		c.pty.Cols, c.pty.Rows = 80, 24
+	}
+	return c.lines.encode(c.header())
+}
+
+func (c *cast) header() any {
+	if c.version == 3 {
+		return castHeader3{c.version, castTerm{c.pty.Cols, c.pty.Rows, c.pty.Term}, c.timestamp, c.command, c.title}
+	}
+	h := castHeader2{c.version, c.pty.Cols, c.pty.Rows, c.timestamp, c.command, c.title, nil}
+	if c.pty.Term != "" {
+		h.Env = map[string]string{"TERM": c.pty.Term}
+	}
+	return h
+}
+
+// flush writes characters that were cut off.
+func (c *cast) flush() error {
+	if tail := c.screen.flush(nil); len(tail) > 0 {
+		return c.event("o", tail)
+	}
+	return nil
+}
+
+// finish writes what is left: the header of a channel without output, characters that were cut off.
+func (c *cast) finish() error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	return c.flush()
+}
