@@ -1,9 +1,6 @@
 package recording
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // text makes valid UTF-8 of a byte stream that comes in pieces: a character cut by the border of two pieces is put
 // together again, and what is no UTF-8 becomes U+FFFD.
@@ -22,34 +19,5 @@ func (t *text) append(dst, data []byte) []byte {
 		b = b[size:]
 	}
 	t.tail = append(t.tail[:0], b...)
-	return dst
-}
-
-// flush adds U+FFFD for a character that never came to its end.
-func (t *text) flush(dst []byte) []byte {
-	if len(t.tail) > 0 {
-		dst = utf8.AppendRune(dst, utf8.RuneError)
-		t.tail = t.tail[:0]
-	}
-	return dst
-}
-
-// crlf adds b to dst with a carriage return before each newline that has none. last is the byte before b.
-func crlf(dst, b []byte, last byte) []byte {
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return append(dst, b...)
-		}
-		if i > 0 {
-			last = b[i-1]
-		}
-		dst = append(dst, b[:i]...)
-		if last != '\r' {
-			dst = append(dst, '\r')
-		}
-		dst = append(dst, '\n')
-		last, b = '\n', b[i+1:]
-	}
 	return dst
 }

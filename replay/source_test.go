@@ -59,9 +59,6 @@ func (t *tape) End() (recording.End, time.Duration, bool) {
 	return recording.EndDone, time.Minute, true
 }
 
-// again is the same recording from its beginning.
-func (t *tape) again() *tape { return &tape{entries: t.entries, cut: t.cut} }
-
 // seekable is a file in memory.
 type seekable struct {
 	data []byte
