@@ -34,6 +34,8 @@ type Config struct {
 	// the audit log (note format).
 	RecordingKeys []string `json:"recording_keys,omitempty"`
 	AuditKey      string   `json:"audit_key,omitempty"`
+	// Recipients are the keys that recordings were sealed to when somebody last logged in here: IDs and their labels.
+	Recipients map[string]string `json:"recipients,omitempty"`
 	// Device says that the last sign-in used the device flow, so that the next one does.
 	Device bool `json:"device,omitempty"`
 }

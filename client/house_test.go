@@ -214,6 +214,7 @@ func (s accessSide) Describe(context.Context, *connect.Request[apiv1.DescribeReq
 	return connect.NewResponse(&apiv1.DescribeResponse{
 		Name: "Test <b>", SshHosts: []string{"web1", "*.test.internal", "*", "evil\nProxyCommand x"},
 		HostCa: string(ssh.MarshalAuthorizedKey(s.hostCA.PublicKey())), SshGateway: "gw.test.internal:2222",
+		Recipients: []*apiv1.Recipient{{Id: "rk_1", Label: "dpo"}, {Id: "rk_2"}},
 	}), nil
 }
 

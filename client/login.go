@@ -91,6 +91,7 @@ func (c *Client) describe(ctx context.Context) error {
 	config := c.config
 	config.Name, config.AuditKey, config.RecordingKeys = res.Msg.Name, res.Msg.AuditKey, res.Msg.RecordingKeys
 	config.SSHGateway = gatewayAddress(res.Msg.SshGateway)
+	config.Recipients = labels(res.Msg.Recipients)
 	config.Hosts = nil
 	for _, p := range res.Msg.SshHosts {
 		if CheckPattern(p) == nil && selective(p) {
@@ -263,4 +264,15 @@ func noBrowserHere() bool {
 		return false
 	}
 	return os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == ""
+}
+
+// labels are the labels of recipients by ID, as far as they have any.
+func labels(recipients []*apiv1.Recipient) map[string]string {
+	known := map[string]string{}
+	for _, r := range recipients {
+		if r.Label != "" {
+			known[r.Id] = r.Label
+		}
+	}
+	return known
 }

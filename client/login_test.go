@@ -53,10 +53,13 @@ func TestTrust(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPerson(t, h)
-			_, err := client.Setup(t.Context(), p.home, h.server.URL, c.ca, c.pin)
+			set, err := client.Setup(t.Context(), p.home, h.server.URL, c.ca, c.pin)
 			if c.want == "" {
 				if err != nil {
 					t.Fatal(err)
+				}
+				if known := set.Config().Recipients; len(known) != 1 || known["rk_1"] != "dpo" {
+					t.Errorf("labels of recipients: %v", known)
 				}
 				if _, err := client.Setup(t.Context(), p.home, "", "", ""); err != nil {
 					t.Errorf("again without a word: %v", err)

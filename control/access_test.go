@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -30,6 +31,9 @@ func TestDescribeByPlainJSON(t *testing.T) {
 	}
 	if got["name"] != "Example & Sons" || got["hostCa"] != h.ca.Lines().Host || got["auditKey"] != h.log.VerifierKey() || got["sshGateway"] != "gw.example.com:2222" {
 		t.Errorf("got %v", got)
+	}
+	if to := fmt.Sprint(got["recipients"]); to != "[map[default:true id:rk_0123456789abcdef kem:mlkem768-x25519 label:auditors]]" {
+		t.Errorf("recipients %s", to)
 	}
 }
 

@@ -37,6 +37,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/api/v1/apiv1connect"
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
@@ -62,6 +63,8 @@ type Config struct {
 	// AuditKey is the verifier key of the audit log, RecordingKeys the public key lines of gateways.
 	AuditKey      string
 	RecordingKeys []string
+	// Recipients are the public keys that new recordings may be sealed to.
+	Recipients []*apiv1.Recipient
 
 	// Desk signs people in; Passes signs target-scoped tokens.
 	Desk   *login.Desk

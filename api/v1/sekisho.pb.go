@@ -643,6 +643,7 @@ type DescribeResponse struct {
 	RecordingKeys []string               `protobuf:"bytes,5,rep,name=recording_keys,json=recordingKeys,proto3" json:"recording_keys,omitempty"` // public key lines that gateways sign recordings with
 	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	SshGateway    string                 `protobuf:"bytes,7,opt,name=ssh_gateway,json=sshGateway,proto3" json:"ssh_gateway,omitempty"` // HOST:PORT of the gateway's SSH port; empty: it has none
+	Recipients    []*Recipient           `protobuf:"bytes,8,rep,name=recipients,proto3" json:"recipients,omitempty"`                   // what new recordings may be sealed to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -726,6 +727,82 @@ func (x *DescribeResponse) GetSshGateway() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetRecipients() []*Recipient {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
+// Recipient is the public half of a key that opens recordings, as far as people need it to tell keys apart.
+type Recipient struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // rk_ and 16 hex digits
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Kem           string                 `protobuf:"bytes,3,opt,name=kem,proto3" json:"kem,omitempty"`          // such as mlkem768-x25519
+	Default       bool                   `protobuf:"varint,4,opt,name=default,proto3" json:"default,omitempty"` // sealed to where the policies name nobody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recipient) Reset() {
+	*x = Recipient{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recipient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recipient) ProtoMessage() {}
+
+func (x *Recipient) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recipient.ProtoReflect.Descriptor instead.
+func (*Recipient) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Recipient) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Recipient) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Recipient) GetKem() string {
+	if x != nil {
+		return x.Kem
+	}
+	return ""
+}
+
+func (x *Recipient) GetDefault() bool {
+	if x != nil {
+		return x.Default
+	}
+	return false
+}
+
 type ConnectRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Host      string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"` // as typed: a target's name, or its name under the installation's domain
@@ -739,7 +816,7 @@ type ConnectRequest struct {
 
 func (x *ConnectRequest) Reset() {
 	*x = ConnectRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[11]
+	mi := &file_api_v1_sekisho_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +828,7 @@ func (x *ConnectRequest) String() string {
 func (*ConnectRequest) ProtoMessage() {}
 
 func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[11]
+	mi := &file_api_v1_sekisho_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +841,7 @@ func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
 func (*ConnectRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{11}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectRequest) GetHost() string {
@@ -810,7 +887,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[12]
+	mi := &file_api_v1_sekisho_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +899,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[12]
+	mi := &file_api_v1_sekisho_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +912,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{12}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectResponse) GetCertificate() string {
@@ -897,7 +974,7 @@ type Stale struct {
 
 func (x *Stale) Reset() {
 	*x = Stale{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	mi := &file_api_v1_sekisho_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +986,7 @@ func (x *Stale) String() string {
 func (*Stale) ProtoMessage() {}
 
 func (x *Stale) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[13]
+	mi := &file_api_v1_sekisho_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +999,7 @@ func (x *Stale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stale.ProtoReflect.Descriptor instead.
 func (*Stale) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{13}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Stale) GetFreshSeconds() int64 {
@@ -943,7 +1020,7 @@ type EnterRequest struct {
 
 func (x *EnterRequest) Reset() {
 	*x = EnterRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	mi := &file_api_v1_sekisho_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1032,7 @@ func (x *EnterRequest) String() string {
 func (*EnterRequest) ProtoMessage() {}
 
 func (x *EnterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[14]
+	mi := &file_api_v1_sekisho_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1045,7 @@ func (x *EnterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterRequest.ProtoReflect.Descriptor instead.
 func (*EnterRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{14}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EnterRequest) GetPublicKey() string {
@@ -997,7 +1074,7 @@ type EnterResponse struct {
 
 func (x *EnterResponse) Reset() {
 	*x = EnterResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	mi := &file_api_v1_sekisho_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1086,7 @@ func (x *EnterResponse) String() string {
 func (*EnterResponse) ProtoMessage() {}
 
 func (x *EnterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[15]
+	mi := &file_api_v1_sekisho_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1099,7 @@ func (x *EnterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterResponse.ProtoReflect.Descriptor instead.
 func (*EnterResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{15}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EnterResponse) GetCertificate() string {
@@ -1061,7 +1138,7 @@ type TargetsRequest struct {
 
 func (x *TargetsRequest) Reset() {
 	*x = TargetsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[16]
+	mi := &file_api_v1_sekisho_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1150,7 @@ func (x *TargetsRequest) String() string {
 func (*TargetsRequest) ProtoMessage() {}
 
 func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[16]
+	mi := &file_api_v1_sekisho_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1163,7 @@ func (x *TargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsRequest.ProtoReflect.Descriptor instead.
 func (*TargetsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{16}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{17}
 }
 
 type TargetsResponse struct {
@@ -1099,7 +1176,7 @@ type TargetsResponse struct {
 
 func (x *TargetsResponse) Reset() {
 	*x = TargetsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[17]
+	mi := &file_api_v1_sekisho_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1188,7 @@ func (x *TargetsResponse) String() string {
 func (*TargetsResponse) ProtoMessage() {}
 
 func (x *TargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[17]
+	mi := &file_api_v1_sekisho_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1201,7 @@ func (x *TargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TargetsResponse.ProtoReflect.Descriptor instead.
 func (*TargetsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{17}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TargetsResponse) GetTargets() []*Target {
@@ -1156,7 +1233,7 @@ type Target struct {
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[18]
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1245,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[18]
+	mi := &file_api_v1_sekisho_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1258,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{18}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Target) GetName() string {
@@ -1245,7 +1322,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1334,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[19]
+	mi := &file_api_v1_sekisho_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1347,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{19}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Access) GetLogin() string {
@@ -1307,7 +1384,7 @@ type ListRecordingsRequest struct {
 
 func (x *ListRecordingsRequest) Reset() {
 	*x = ListRecordingsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1396,7 @@ func (x *ListRecordingsRequest) String() string {
 func (*ListRecordingsRequest) ProtoMessage() {}
 
 func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[20]
+	mi := &file_api_v1_sekisho_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1409,7 @@ func (x *ListRecordingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecordingsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{20}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRecordingsRequest) GetPerson() string {
@@ -1379,7 +1456,7 @@ type ListRecordingsResponse struct {
 
 func (x *ListRecordingsResponse) Reset() {
 	*x = ListRecordingsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1468,7 @@ func (x *ListRecordingsResponse) String() string {
 func (*ListRecordingsResponse) ProtoMessage() {}
 
 func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[21]
+	mi := &file_api_v1_sekisho_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1481,7 @@ func (x *ListRecordingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordingsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecordingsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{21}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListRecordingsResponse) GetRecordings() []*Recording {
@@ -1433,7 +1510,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1522,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[22]
+	mi := &file_api_v1_sekisho_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1535,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{22}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Recording) GetSession() string {
@@ -1547,7 +1624,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1636,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[23]
+	mi := &file_api_v1_sekisho_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1649,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{23}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DownloadRequest) GetSession() string {
@@ -1592,7 +1669,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1681,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[24]
+	mi := &file_api_v1_sekisho_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1694,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{24}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DownloadResponse) GetTotal() int64 {
@@ -1649,7 +1726,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1738,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[25]
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1751,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{25}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListEventsRequest) GetKind() string {
@@ -1735,7 +1812,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1824,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1837,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListEventsResponse) GetEvents() [][]byte {
@@ -1779,7 +1856,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1868,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1881,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportRequest) GetFrom() int64 {
@@ -1824,7 +1901,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1913,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1926,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportResponse) GetEvents() [][]byte {
@@ -1877,7 +1954,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +1966,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +1979,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JoinRequest) GetToken() string {
@@ -1938,7 +2015,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2027,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2040,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *JoinResponse) GetConnector() string {
@@ -2004,7 +2081,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2093,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2106,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SyncRequest) GetTargets() []*HostReport {
@@ -2058,7 +2135,7 @@ type HostReport struct {
 
 func (x *HostReport) Reset() {
 	*x = HostReport{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2147,7 @@ func (x *HostReport) String() string {
 func (*HostReport) ProtoMessage() {}
 
 func (x *HostReport) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2160,7 @@ func (x *HostReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReport.ProtoReflect.Descriptor instead.
 func (*HostReport) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HostReport) GetName() string {
@@ -2125,7 +2202,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2214,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2227,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SyncResponse) GetTargets() []*HostState {
@@ -2186,7 +2263,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2198,7 +2275,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2211,7 +2288,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HostState) GetName() string {
@@ -2251,7 +2328,7 @@ type Principals struct {
 
 func (x *Principals) Reset() {
 	*x = Principals{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[35]
+	mi := &file_api_v1_sekisho_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2340,7 @@ func (x *Principals) String() string {
 func (*Principals) ProtoMessage() {}
 
 func (x *Principals) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[35]
+	mi := &file_api_v1_sekisho_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2353,7 @@ func (x *Principals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principals.ProtoReflect.Descriptor instead.
 func (*Principals) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{35}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Principals) GetPrincipals() []string {
@@ -2335,7 +2412,7 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"everywhere\"#\n" +
 	"\vEndResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\x05R\x05ended\"\x11\n" +
-	"\x0fDescribeRequest\"\xdb\x01\n" +
+	"\x0fDescribeRequest\"\x92\x02\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tssh_hosts\x18\x02 \x03(\tR\bsshHosts\x12\x17\n" +
@@ -2344,7 +2421,15 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x0erecording_keys\x18\x05 \x03(\tR\rrecordingKeys\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x1f\n" +
 	"\vssh_gateway\x18\a \x01(\tR\n" +
-	"sshGateway\"v\n" +
+	"sshGateway\x125\n" +
+	"\n" +
+	"recipients\x18\b \x03(\v2\x15.sekisho.v1.RecipientR\n" +
+	"recipients\"]\n" +
+	"\tRecipient\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n" +
+	"\x03kem\x18\x03 \x01(\tR\x03kem\x12\x18\n" +
+	"\adefault\x18\x04 \x01(\bR\adefault\"v\n" +
 	"\x0eConnectRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x14\n" +
 	"\x05login\x18\x02 \x01(\tR\x05login\x12\x1d\n" +
@@ -2503,7 +2588,7 @@ func file_api_v1_sekisho_proto_rawDescGZIP() []byte {
 	return file_api_v1_sekisho_proto_rawDescData
 }
 
-var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_api_v1_sekisho_proto_goTypes = []any{
 	(*BeginRequest)(nil),           // 0: sekisho.v1.BeginRequest
 	(*BeginResponse)(nil),          // 1: sekisho.v1.BeginResponse
@@ -2516,85 +2601,87 @@ var file_api_v1_sekisho_proto_goTypes = []any{
 	(*EndResponse)(nil),            // 8: sekisho.v1.EndResponse
 	(*DescribeRequest)(nil),        // 9: sekisho.v1.DescribeRequest
 	(*DescribeResponse)(nil),       // 10: sekisho.v1.DescribeResponse
-	(*ConnectRequest)(nil),         // 11: sekisho.v1.ConnectRequest
-	(*ConnectResponse)(nil),        // 12: sekisho.v1.ConnectResponse
-	(*Stale)(nil),                  // 13: sekisho.v1.Stale
-	(*EnterRequest)(nil),           // 14: sekisho.v1.EnterRequest
-	(*EnterResponse)(nil),          // 15: sekisho.v1.EnterResponse
-	(*TargetsRequest)(nil),         // 16: sekisho.v1.TargetsRequest
-	(*TargetsResponse)(nil),        // 17: sekisho.v1.TargetsResponse
-	(*Target)(nil),                 // 18: sekisho.v1.Target
-	(*Access)(nil),                 // 19: sekisho.v1.Access
-	(*ListRecordingsRequest)(nil),  // 20: sekisho.v1.ListRecordingsRequest
-	(*ListRecordingsResponse)(nil), // 21: sekisho.v1.ListRecordingsResponse
-	(*Recording)(nil),              // 22: sekisho.v1.Recording
-	(*DownloadRequest)(nil),        // 23: sekisho.v1.DownloadRequest
-	(*DownloadResponse)(nil),       // 24: sekisho.v1.DownloadResponse
-	(*ListEventsRequest)(nil),      // 25: sekisho.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 26: sekisho.v1.ListEventsResponse
-	(*ExportRequest)(nil),          // 27: sekisho.v1.ExportRequest
-	(*ExportResponse)(nil),         // 28: sekisho.v1.ExportResponse
-	(*JoinRequest)(nil),            // 29: sekisho.v1.JoinRequest
-	(*JoinResponse)(nil),           // 30: sekisho.v1.JoinResponse
-	(*SyncRequest)(nil),            // 31: sekisho.v1.SyncRequest
-	(*HostReport)(nil),             // 32: sekisho.v1.HostReport
-	(*SyncResponse)(nil),           // 33: sekisho.v1.SyncResponse
-	(*HostState)(nil),              // 34: sekisho.v1.HostState
-	(*Principals)(nil),             // 35: sekisho.v1.Principals
-	nil,                            // 36: sekisho.v1.HostState.PrincipalsEntry
-	(*timestamppb.Timestamp)(nil),  // 37: google.protobuf.Timestamp
+	(*Recipient)(nil),              // 11: sekisho.v1.Recipient
+	(*ConnectRequest)(nil),         // 12: sekisho.v1.ConnectRequest
+	(*ConnectResponse)(nil),        // 13: sekisho.v1.ConnectResponse
+	(*Stale)(nil),                  // 14: sekisho.v1.Stale
+	(*EnterRequest)(nil),           // 15: sekisho.v1.EnterRequest
+	(*EnterResponse)(nil),          // 16: sekisho.v1.EnterResponse
+	(*TargetsRequest)(nil),         // 17: sekisho.v1.TargetsRequest
+	(*TargetsResponse)(nil),        // 18: sekisho.v1.TargetsResponse
+	(*Target)(nil),                 // 19: sekisho.v1.Target
+	(*Access)(nil),                 // 20: sekisho.v1.Access
+	(*ListRecordingsRequest)(nil),  // 21: sekisho.v1.ListRecordingsRequest
+	(*ListRecordingsResponse)(nil), // 22: sekisho.v1.ListRecordingsResponse
+	(*Recording)(nil),              // 23: sekisho.v1.Recording
+	(*DownloadRequest)(nil),        // 24: sekisho.v1.DownloadRequest
+	(*DownloadResponse)(nil),       // 25: sekisho.v1.DownloadResponse
+	(*ListEventsRequest)(nil),      // 26: sekisho.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 27: sekisho.v1.ListEventsResponse
+	(*ExportRequest)(nil),          // 28: sekisho.v1.ExportRequest
+	(*ExportResponse)(nil),         // 29: sekisho.v1.ExportResponse
+	(*JoinRequest)(nil),            // 30: sekisho.v1.JoinRequest
+	(*JoinResponse)(nil),           // 31: sekisho.v1.JoinResponse
+	(*SyncRequest)(nil),            // 32: sekisho.v1.SyncRequest
+	(*HostReport)(nil),             // 33: sekisho.v1.HostReport
+	(*SyncResponse)(nil),           // 34: sekisho.v1.SyncResponse
+	(*HostState)(nil),              // 35: sekisho.v1.HostState
+	(*Principals)(nil),             // 36: sekisho.v1.Principals
+	nil,                            // 37: sekisho.v1.HostState.PrincipalsEntry
+	(*timestamppb.Timestamp)(nil),  // 38: google.protobuf.Timestamp
 }
 var file_api_v1_sekisho_proto_depIdxs = []int32{
-	37, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
+	38, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
 	4,  // 1: sekisho.v1.FinishResponse.sign_in:type_name -> sekisho.v1.SignIn
-	37, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
-	37, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
+	38, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
+	38, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
 	4,  // 4: sekisho.v1.StatusResponse.sign_ins:type_name -> sekisho.v1.SignIn
-	37, // 5: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
-	37, // 6: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
-	18, // 7: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
-	19, // 8: sekisho.v1.Target.access:type_name -> sekisho.v1.Access
-	22, // 9: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
-	37, // 10: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
-	37, // 11: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
-	37, // 12: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	32, // 13: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
-	34, // 14: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
-	36, // 15: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
-	35, // 16: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
-	0,  // 17: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
-	2,  // 18: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
-	5,  // 19: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
-	7,  // 20: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
-	9,  // 21: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
-	11, // 22: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
-	14, // 23: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
-	16, // 24: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
-	20, // 25: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
-	23, // 26: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
-	25, // 27: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
-	27, // 28: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
-	29, // 29: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
-	31, // 30: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
-	1,  // 31: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
-	3,  // 32: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
-	6,  // 33: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
-	8,  // 34: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
-	10, // 35: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
-	12, // 36: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
-	15, // 37: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
-	17, // 38: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
-	21, // 39: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
-	24, // 40: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
-	26, // 41: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
-	28, // 42: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
-	30, // 43: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
-	33, // 44: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
-	31, // [31:45] is the sub-list for method output_type
-	17, // [17:31] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	11, // 5: sekisho.v1.DescribeResponse.recipients:type_name -> sekisho.v1.Recipient
+	38, // 6: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
+	38, // 7: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
+	19, // 8: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
+	20, // 9: sekisho.v1.Target.access:type_name -> sekisho.v1.Access
+	23, // 10: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
+	38, // 11: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
+	38, // 12: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
+	38, // 13: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	33, // 14: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
+	35, // 15: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
+	37, // 16: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
+	36, // 17: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
+	0,  // 18: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
+	2,  // 19: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
+	5,  // 20: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
+	7,  // 21: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
+	9,  // 22: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
+	12, // 23: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
+	15, // 24: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
+	17, // 25: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
+	21, // 26: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
+	24, // 27: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
+	26, // 28: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
+	28, // 29: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
+	30, // 30: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
+	32, // 31: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
+	1,  // 32: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
+	3,  // 33: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
+	6,  // 34: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
+	8,  // 35: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
+	10, // 36: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
+	13, // 37: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
+	16, // 38: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
+	18, // 39: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
+	22, // 40: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
+	25, // 41: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
+	27, // 42: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
+	29, // 43: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
+	31, // 44: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
+	34, // 45: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
+	32, // [32:46] is the sub-list for method output_type
+	18, // [18:32] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_api_v1_sekisho_proto_init() }
@@ -2608,7 +2695,7 @@ func file_api_v1_sekisho_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_v1_sekisho_proto_rawDesc), len(file_api_v1_sekisho_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

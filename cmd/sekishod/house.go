@@ -216,7 +216,7 @@ func (h *house) newControl(folder *blob.Folder) (http.Handler, error) {
 	}
 	return control.New(control.Config{
 		Name: h.cfg.Name, URL: h.cfg.URL, Domain: h.cfg.Domain, SSHHosts: h.cfg.SSHHosts,
-		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)},
+		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: recipientsOf(h.cfg.Recording.recipients),
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
 		OpenRecording: openRecording(folder), Linked: h.registry.Linked, Cut: h.registry.Cut,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/recording"
 	"github.com/sekisho/sekisho/store/blob"
@@ -149,4 +150,13 @@ func (r *recorder) interrupted(ctx context.Context, rec *sekisho.Recording) erro
 		return err
 	}
 	return r.index.SaveRecording(ctx, rec)
+}
+
+// recipientsOf tells people which keys open new recordings.
+func recipientsOf(all []recording.Recipient) []*apiv1.Recipient {
+	var told []*apiv1.Recipient
+	for _, r := range all {
+		told = append(told, &apiv1.Recipient{Id: r.ID(), Label: r.Label(), Kem: r.KEM().String(), Default: true})
+	}
+	return told
 }
