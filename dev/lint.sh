@@ -8,7 +8,7 @@ bad=$(gofmt -l .)
 go vet ./...
 go tool staticcheck ./...
 go mod tidy -diff
-(cd dev/idp && go vet ./... && go mod tidy -diff)
+for apart in dev/idp dev/s3; do (cd $apart && go vet ./... && go mod tidy -diff); done
 if command -v protoc >/dev/null 2>&1; then
 	before=$(cat api/v1/*.go api/v1/*/*.go | sha256sum)
 	sh api/generate.sh

@@ -1,116 +1,73 @@
-// Package blob keeps sealed recordings as files of one folder: SESSION.rec, readable by the owner only.
+// Package blob keeps sealed recordings where they stay: in a folder, or in a bucket of an S3 store.
 //
-// A file is made once, appended to while its session lasts, and never made again or overwritten: its name is durable
-// before Create returns, what was written is durable when Sync returns. No path leaves the folder, neither by the
-// name, which must be a session ID, nor by a symbolic link.
+// A recording is one object for each of its segments, and a manifest that tells what there is. Segments are written
+// once and whole; the manifest is overwritten as segments come. Nothing of an object can be seen before all of it is
+// durable, and what cannot be stored leaves what was there before. Names are checked, so that none leads elsewhere.
+// Nobody here tries again: whoever calls knows how long an object may wait.
 package blob
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
-	"os"
+	"io"
+	"strconv"
+	"strings"
 
 	"github.com/sekisho/sekisho"
 )
 
-// Folder is an open folder of recordings.
-type Folder struct{ root *os.Root }
-
-// Open opens the folder, and makes it (0700) when it is not there.
-func Open(dir string) (*Folder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open folder: %w", err)
-	}
-	return &Folder{root: root}, nil
+// Store keeps objects. All methods may be called at once from many goroutines.
+type Store interface {
+	// Put stores size bytes of r under the name, in place of what is there. When it returns nil they are durable.
+	Put(ctx context.Context, name string, r io.Reader, size int64) error
+	// Get reads an object from the offset on, and tells the size of the whole. At the offset of its end there is
+	// nothing to read; one beyond is an error. Absence wraps sekisho.ErrNotFound.
+	Get(ctx context.Context, name string, offset int64) (io.ReadCloser, int64, error)
+	// List gives the names that are stored, sorted: all, or those of one session with the prefix "SESSION/".
+	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// Close closes the folder. Open files stay open.
-func (f *Folder) Close() error { return f.root.Close() }
-
-// File is a recording being written, by one writer at a time. Sync may be called beside Write.
-type File struct{ file *os.File }
-
-// Create makes the session's file (0600) and its name durable. The error wraps fs.ErrExist when there is one already.
-func (f *Folder) Create(session string) (*File, error) {
-	name, err := fileName(session)
-	if err != nil {
-		return nil, fmt.Errorf("create recording: %w", err)
-	}
-	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("create recording: %w", err)
-	}
-	if err := f.syncNames(); err != nil {
-		return nil, fmt.Errorf("create recording: %w", errors.Join(err, file.Close()))
-	}
-	return &File{file: file}, nil
+// Linker is a Store that can take over a file of the same file system without copying it.
+type Linker interface {
+	// Link stores the file under the name, as Put does. The file must be durable, and nobody may write to it again.
+	// The error wraps errors.ErrUnsupported where only Put will do.
+	Link(ctx context.Context, name, path string) error
 }
 
-// syncNames makes the folder's entries durable.
-func (f *Folder) syncNames() error {
-	dir, err := f.root.Open(".")
-	if err != nil {
-		return err
+// MaxSegment is the highest number of a segment.
+const MaxSegment = 999_999
+
+const (
+	segmentEnd   = ".seg"
+	manifestName = "manifest.json"
+)
+
+// Segment is the name of a segment of a recording, the first being 0: SESSION/000000.seg.
+func Segment(session string, n int) string { return fmt.Sprintf("%s/%06d%s", session, n, segmentEnd) }
+
+// Manifest is the name of a recording's manifest: SESSION/manifest.json.
+func Manifest(session string) string { return session + "/" + manifestName }
+
+// ParseName takes a name apart: which session, and which segment, or -1 for the manifest.
+func ParseName(name string) (session string, segment int, err error) {
+	session, last, _ := strings.Cut(name, "/")
+	if sekisho.CheckID("ses", session) {
+		if last == manifestName {
+			return session, -1, nil
+		}
+		digits, ok := strings.CutSuffix(last, segmentEnd)
+		if n, err := strconv.ParseUint(digits, 10, 32); ok && err == nil && n <= MaxSegment && Segment(session, int(n)) == name {
+			return session, int(n), nil
+		}
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return "", 0, fmt.Errorf("%.80q is not the name of a segment or a manifest", name)
 }
 
-// Write appends to the file.
-func (f *File) Write(p []byte) (int, error) { return f.file.Write(p) }
-
-// Sync returns when all that was written before is durable.
-func (f *File) Sync() error { return datasync(f.file) }
-
-// Close closes the file; it does not sync.
-func (f *File) Close() error { return f.file.Close() }
-
-// Reader reads a recording, which may still be growing.
-type Reader struct {
-	file *os.File
-	size int64
-}
-
-// Open opens the session's file for reading. The error wraps sekisho.ErrNotFound when there is none.
-func (f *Folder) Open(session string) (*Reader, error) {
-	name, err := fileName(session)
-	if err != nil {
-		return nil, fmt.Errorf("open recording: %w", err)
+// checkPrefix takes nothing for all, or SESSION/.
+func checkPrefix(prefix string) error {
+	session, ok := strings.CutSuffix(prefix, "/")
+	if prefix != "" && (!ok || !sekisho.CheckID("ses", session)) {
+		return fmt.Errorf("%.80q is not the name of a session and a slash", prefix)
 	}
-	file, err := f.root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open recording of %s: %w", session, sekisho.ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open recording: %w", err)
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open recording: %w", errors.Join(err, file.Close()))
-	}
-	return &Reader{file: file, size: info.Size()}, nil
-}
-
-func (r *Reader) Read(p []byte) (int, error) { return r.file.Read(p) }
-
-func (r *Reader) Seek(offset int64, whence int) (int64, error) { return r.file.Seek(offset, whence) }
-
-func (r *Reader) Close() error { return r.file.Close() }
-
-// Size is how many bytes the file had when it was opened.
-func (r *Reader) Size() int64 { return r.size }
-
-// fileName lets only session IDs become names.
-func fileName(session string) (string, error) {
-	if !sekisho.CheckID("ses", session) {
-		return "", fmt.Errorf("%.40q is not a session ID", session)
-	}
-	return session + ".rec", nil
+	return nil
 }
