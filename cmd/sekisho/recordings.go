@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -20,24 +19,6 @@ type recordingsCmd struct {
 	Verify   recordingsVerifyCmd   `cmd:"" help:"Check that a recording is whole and genuine."`
 	Play     recordingsPlayCmd     `cmd:"" help:"Replay a recording in this terminal."`
 	Export   recordingsExportCmd   `cmd:"" help:"Write a recording as asciicast, text or JSON."`
-}
-
-type recordingsListCmd struct {
-	Person string `placeholder:"EMAIL" help:"Only sessions of this person."`
-	Target string `placeholder:"NAME" help:"Only sessions on this target."`
-	Limit  int32  `default:"50" help:"How many at the most, up to 1000."`
-	Before string `placeholder:"SESSION" help:"Only sessions older than this one."`
-	JSON   bool   `name:"json" help:"Print JSON."`
-}
-
-func (*recordingsListCmd) Help() string {
-	return `Lists the recordings that you may see, newest first. STATE is "open" while the session runs, "closed" when the file has its signed end, and "interrupted" when the gateway died before.
-
-Examples:
-
-    sekisho recordings list --person alice@example.com
-    sekisho recordings list --target web1 --json | jq -r '.[].session'
-`
 }
 
 // recordingInfo is a recording as --json shows it.
@@ -68,32 +49,6 @@ func asTime(t *timestamppb.Timestamp) time.Time {
 		return time.Time{}
 	}
 	return t.AsTime()
-}
-
-func (cmd *recordingsListCmd) Run(a *app) error {
-	if cmd.Limit < 1 || cmd.Limit > 1000 {
-		return &usageError{"--limit must be between 1 and 1000"}
-	}
-	all, err := a.listRecordings(&apiv1.ListRecordingsRequest{
-		Person: cmd.Person, Target: cmd.Target, Limit: cmd.Limit, Before: cmd.Before,
-	})
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return a.json(all)
-	}
-	rows := [][]string{}
-	for _, r := range all {
-		rows = append(rows, []string{r.Session, r.Person, r.Login, r.Target, r.State, local(r.Started), size(r.Bytes)})
-	}
-	if err := a.table([]string{"SESSION", "PERSON", "LOGIN", "TARGET", "STATE", "STARTED", "SIZE"}, rows); err != nil {
-		return err
-	}
-	if len(all) == int(cmd.Limit) {
-		fmt.Fprintf(a.err, "There may be more: sekisho recordings list --before %s\n", plain(all[len(all)-1].Session))
-	}
-	return nil
 }
 
 func (a *app) listRecordings(req *apiv1.ListRecordingsRequest) ([]recordingInfo, error) {
@@ -135,62 +90,6 @@ func (a *app) signedIn() (*client.Client, error) {
 	}
 	_, err = c.EnsureSignIn(a.ctx, "", nil)
 	return c, err
-}
-
-type recordingsShowCmd struct {
-	Recording string `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
-	Key       string `type:"path" placeholder:"FILE" help:"Private key; shows what is sealed in a file, too."`
-	JSON      bool   `name:"json" help:"Print JSON."`
-}
-
-func (*recordingsShowCmd) Help() string {
-	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear, and with --key whose session it was. Use verify to learn whether it is genuine.
-
-Examples:
-
-    sekisho recordings show ses_k5xqz7...
-    sekisho recordings show ses_k5xqz7....rec --key auditor.key
-`
-}
-
-func (cmd *recordingsShowCmd) Run(a *app) error {
-	info, err := cmd.info(a)
-	if err != nil {
-		return err
-	}
-	if cmd.JSON {
-		return a.json(info)
-	}
-	for _, line := range [][2]string{
-		{"Session", info.Session}, {"Person", info.Person}, {"Login", info.Login}, {"Target", info.Target},
-		{"State", info.State}, {"Started", local(info.Started)}, {"Ended", local(info.Ended)}, {"From", info.Address},
-		{"Size", size(info.Bytes)}, {"Chain", info.Chain}, {"Opens with", strings.Join(info.Recipients, ", ")},
-	} {
-		if line[1] != "" {
-			fmt.Fprintf(a.out, "%-11s %s\n", line[0], plain(line[1]))
-		}
-	}
-	return nil
-}
-
-func (cmd *recordingsShowCmd) info(a *app) (recordingInfo, error) {
-	if isSession(cmd.Recording) {
-		return a.recordingOf(cmd.Recording)
-	}
-	src, err := a.openRecording(cmd.Recording)
-	if err != nil {
-		return recordingInfo{}, err
-	}
-	defer src.close()
-	h, err := src.header(cmd.Key)
-	if err != nil {
-		return recordingInfo{}, bad(err)
-	}
-	s := h.Session
-	return recordingInfo{
-		Session: s.ID, Person: s.Identity.Subject, Target: s.Target, Login: s.Login, Started: s.Started,
-		Bytes: src.total, Recipients: h.Recipients, Address: s.ClientAddress,
-	}, nil
 }
 
 func isSession(name string) bool { return sekisho.CheckID("ses", name) }
