@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -53,6 +54,20 @@ type app struct {
 	// colour says that out is a terminal whose owner wants colours, terminal that err is one.
 	colour, terminal bool
 	model            *kong.Application
+	// closers end what a command leaves open until its end, such as the session with a token.
+	closers []func() error
+}
+
+// atEnd has a function called when the command has run.
+func (a *app) atEnd(f func() error) { a.closers = append(a.closers, f) }
+
+func (a *app) close() error {
+	var errs []error
+	for _, f := range slices.Backward(a.closers) {
+		errs = append(errs, f())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
 }
 
 func newApp(ctx context.Context, in io.Reader, out, errs *os.File) *app {
@@ -102,7 +117,7 @@ func (a *app) main(args []string) int {
 		return 2
 	}
 	a.home = grammar.Home
-	if err := parsed.Run(a); err != nil {
+	if err := errors.Join(parsed.Run(a), a.close()); err != nil {
 		return a.fail(err)
 	}
 	return 0

@@ -93,9 +93,12 @@ func TestCompletion(t *testing.T) {
 		{"sekisho --home /x audit ver", "verify\n", "list"},
 		{"sekisho audit list --kind sign", "sign-in\nsign-in.refused\nsign-in.ended\n", "session"},
 		{"sekisho recordings export --format ", "text\n", "--key"},
+		{"sekisho keys generate --kem mlkem768-", "mlkem768-x25519\nmlkem768-p256\n", "--label"},
+		{"sekisho recordings play --key ", "dpo\nspare\n", "--speed"},
+		{"sekisho keys show sp", "spare\n", "dpo"},
 	} {
 		words := strings.Split(c.typed, " ")
-		run := script + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sekisho; printf '%s\\n' \"${COMPREPLY[@]}\""
+		run := script + "\nsekisho() { [ \"$*\" = 'keys names' ] && printf 'dpo\\nspare\\n'; }" + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sekisho; printf '%s\\n' \"${COMPREPLY[@]}\""
 		out, err := exec.Command("bash", append([]string{"-c", run, "bash"}, words...)...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), c.not) {
 			t.Errorf("%q: %v, want %q and no %q:\n%s", c.typed, err, c.want, c.not, out)

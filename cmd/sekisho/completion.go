@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/sekisho/sekisho/recording"
 )
 
 type completionCmd struct {
@@ -41,15 +43,33 @@ type node struct {
 	values map[string][]string // what can follow a flag, by the flag
 }
 
-// suggestions are what a flag that is tagged suggest takes, among others.
-var suggestions = map[string][]string{"kinds": eventKinds}
+// suggestions are what a flag or argument that is tagged suggest takes, among others.
+var suggestions = map[string][]string{"kinds": eventKinds, "kems": kemNames(), "keys": {keyNames}}
 
-// valuesOf are the values that are known for a flag.
-func valuesOf(f *kong.Flag) []string {
-	if f.Enum != "" {
-		return f.EnumSlice()
+// keyNames is a command in place of a word: what it prints is offered, each time anew.
+const keyNames = "sekisho keys names 2>/dev/null"
+
+func kemNames() (names []string) {
+	for _, kem := range recording.KEMs() {
+		names = append(names, kem.String())
 	}
-	return suggestions[f.Tag.Get("suggest")]
+	return names
+}
+
+// substitute writes a word, or a command that prints words, as bash and zsh want it.
+func substitute(word string) string {
+	if word == keyNames {
+		return "$(" + word + ")"
+	}
+	return word
+}
+
+// valuesOf are the values that are known for a flag or argument.
+func valuesOf(v *kong.Value) []string {
+	if v.Enum != "" {
+		return v.EnumSlice()
+	}
+	return suggestions[v.Tag.Get("suggest")]
 }
 
 type choice struct{ word, help string }
@@ -59,16 +79,14 @@ func flatten(n *kong.Node, path string) []node {
 	for _, group := range n.AllFlags(true) {
 		for _, f := range group {
 			this.flags = append(this.flags, choice{"--" + f.Name, f.Help})
-			if values := valuesOf(f); len(values) > 0 {
+			if values := valuesOf(f.Value); len(values) > 0 {
 				this.values["--"+f.Name] = values
 			}
 		}
 	}
 	for _, p := range n.Positional {
-		if p.Enum != "" {
-			for _, word := range p.EnumSlice() {
-				this.below = append(this.below, choice{word, ""})
-			}
+		for _, word := range valuesOf(p) {
+			this.below = append(this.below, choice{word, ""})
 		}
 	}
 	var all []node
@@ -82,11 +100,27 @@ func flatten(n *kong.Node, path string) []node {
 	return append([]node{this}, all...)
 }
 
+func substituted(values []string) string {
+	var list []string
+	for _, v := range values {
+		list = append(list, substitute(v))
+	}
+	return strings.Join(list, " ")
+}
+
+// described is a choice for zsh.
+func described(c choice) string {
+	if c.word == keyNames {
+		return substitute(c.word)
+	}
+	return single(c.word + ":" + c.help)
+}
+
 func words(choices ...[]choice) string {
 	var list []string
 	for _, cs := range choices {
 		for _, c := range cs {
-			list = append(list, c.word)
+			list = append(list, substitute(c.word))
 		}
 	}
 	return strings.Join(list, " ")
@@ -101,7 +135,7 @@ func bash(nodes []node) string {
 		}
 		fmt.Fprintf(&offers, "    %q) offer=%q ;;\n", n.path, words(n.below, n.flags))
 		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
-			fmt.Fprintf(&values, "    %q) offer=%q ;;\n", n.path+" "+flag, strings.Join(n.values[flag], " "))
+			fmt.Fprintf(&values, "    %q) offer=%q ;;\n", n.path+" "+flag, substituted(n.values[flag]))
 		}
 	}
 	return `# bash completion for sekisho
@@ -135,11 +169,11 @@ func zsh(nodes []node) string {
 		}
 		fmt.Fprintf(&offers, "    %q) offer=(", n.path)
 		for _, c := range append(append([]choice{}, n.below...), n.flags...) {
-			offers.WriteString(" " + single(c.word+":"+c.help))
+			offers.WriteString(" " + described(c))
 		}
 		offers.WriteString(" ) ;;\n")
 		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
-			fmt.Fprintf(&values, "    %q) offer=( %s ) ;;\n", n.path+" "+flag, strings.Join(n.values[flag], " "))
+			fmt.Fprintf(&values, "    %q) offer=( %s ) ;;\n", n.path+" "+flag, substituted(n.values[flag]))
 		}
 	}
 	return `#compdef sekisho
@@ -175,11 +209,18 @@ func fish(nodes []node) string {
 			when = strings.Join(parts, "; and ")
 		}
 		for _, c := range n.below {
-			fmt.Fprintf(&b, "complete -c sekisho -n %s -f -a %s -d %s\n", single(when), c.word, single(c.help))
+			word := c.word
+			if word == keyNames { // files can stand there, too
+				fmt.Fprintf(&b, "complete -c sekisho -n %s -a '(%s)'\n", single(when), word)
+				continue
+			}
+			fmt.Fprintf(&b, "complete -c sekisho -n %s -f -a %s -d %s\n", single(when), word, single(c.help))
 		}
 		for _, f := range n.flags {
 			values := ""
-			if known := n.values[f.word]; known != nil {
+			if known := n.values[f.word]; slices.Equal(known, []string{keyNames}) {
+				values = " -r -a '(" + keyNames + ")'"
+			} else if known != nil {
 				values = " -x -a " + single(strings.Join(known, " "))
 			}
 			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s%s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), values, single(f.help))

@@ -7,7 +7,7 @@ import (
 
 type recordingsShowCmd struct {
 	Recording string `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
-	Key       string `type:"path" placeholder:"FILE" help:"Private key; shows what is sealed in a file, too."`
+	Key       string `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); shows what is sealed in a file, too."`
 	JSON      bool   `name:"json" help:"Print JSON."`
 }
 
@@ -50,9 +50,9 @@ func (cmd *recordingsShowCmd) info(a *app) (recordingInfo, error) {
 		return recordingInfo{}, err
 	}
 	defer src.close()
-	h, err := src.header(cmd.Key)
+	h, err := a.header(src, cmd.Key)
 	if err != nil {
-		return recordingInfo{}, bad(err)
+		return recordingInfo{}, bad(a.wrongKey(err))
 	}
 	s := h.Session
 	return recordingInfo{

@@ -104,11 +104,11 @@ func (d *downloading) receive() error {
 }
 
 // header reads the header, and with a key the sealed description of the session, too.
-func (s *source) header(keyFile string) (recording.Header, error) {
-	if keyFile == "" {
+func (a *app) header(s *source, keyName string) (recording.Header, error) {
+	if keyName == "" {
 		return recording.ReadHeader(s)
 	}
-	key, err := readKey(keyFile)
+	key, err := a.key(keyName)
 	if err != nil {
 		return recording.Header{}, err
 	}
@@ -119,10 +119,10 @@ func (s *source) header(keyFile string) (recording.Header, error) {
 	return r.Header(), nil
 }
 
-// reader opens the recording with a key, after a check that a trusted gateway signed its header. Where nobody has
+// reader opens the recording with a key (keyFor), after a check that a trusted gateway signed its header. Where nobody has
 // said which gateways to trust, the person is told that this was not checked.
-func (a *app) reader(s *source, keyFile string, signers []string) (*recording.Reader, error) {
-	key, err := readKey(keyFile)
+func (a *app) reader(s *source, keyName string, signers []string) (*recording.Reader, error) {
+	key, err := a.keyFor(s, keyName)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (a *app) reader(s *source, keyFile string, signers []string) (*recording.Re
 	}
 	r, err := recording.NewReader(s, key)
 	if err != nil {
-		return nil, bad(err)
+		return nil, bad(a.wrongKey(err))
 	}
 	h := r.Header()
 	switch {

@@ -52,27 +52,38 @@ func newDesk(t *testing.T, output string) desk {
 
 func deskOf(t *testing.T, entries []recording.Entry) desk {
 	t.Helper()
-	dir := t.TempDir()
-	d := desk{key: filepath.Join(dir, "auditor.key"), file: filepath.Join(dir, "x.rec")}
-	if code, _, errs := run(t, "keys", "generate", "-o", d.key, "--label", "auditors"); code != 0 {
+	key := filepath.Join(t.TempDir(), "auditor.key")
+	if code, _, errs := run(t, "keys", "generate", "-o", key, "--label", "auditors", "--no-passphrase"); code != 0 {
 		t.Fatal(errs)
 	}
-	key, err := readKey(d.key)
-	if err != nil {
-		t.Fatal(err)
+	d := seal(t, entries, key+".pub")
+	d.key = key
+	return d
+}
+
+// seal makes a recording for whom the files with recipient lines name.
+func seal(t *testing.T, entries []recording.Entry, recipients ...string) desk {
+	t.Helper()
+	var to []recording.Recipient
+	for _, file := range recipients {
+		r, err := readRecipient(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to = append(to, r)
 	}
 	gateway := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
 	public, err := ssh.NewPublicKey(gateway.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.signer = string(ssh.MarshalAuthorizedKey(public))
+	d := desk{file: filepath.Join(t.TempDir(), "x.rec"), signer: string(ssh.MarshalAuthorizedKey(public))}
 	s := sekisho.Session{
 		ID: testSession, Identity: sekisho.Identity{Subject: "alice@example.com"}, Login: "root", Target: "web1",
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
 	}
 	var file memory
-	w, err := recording.NewWriter(&file, recording.Header{Session: s}, []recording.Recipient{key.Recipient()}, gateway)
+	w, err := recording.NewWriter(&file, recording.Header{Session: s}, to, gateway)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,54 +99,6 @@ func deskOf(t *testing.T, entries []recording.Entry) desk {
 		t.Fatal(err)
 	}
 	return d
-}
-
-func TestKeys(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.key")
-	code, line, errs := run(t, "keys", "generate", "-o", path, "--label", "auditors")
-	if code != 0 || !strings.HasPrefix(line, "sekisho-recipient-v1 ") || !strings.HasSuffix(line, " auditors\n") {
-		t.Fatalf("%d %q %s", code, line, errs)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v %v", info.Mode(), err)
-	}
-	if public, err := os.ReadFile(path + ".pub"); err != nil || string(public) != line {
-		t.Errorf("%q %v", public, err)
-	}
-	for _, file := range []string{path, path + ".pub"} {
-		if code, shown, errs := run(t, "keys", "show", file); code != 0 || shown != line || !strings.HasPrefix(errs, "rk_") {
-			t.Errorf("show %s: %d %q %s", file, code, shown, errs)
-		}
-	}
-	before, _ := os.ReadFile(path)
-	if code, _, errs := run(t, "keys", "generate", "-o", path); code != 1 || !strings.Contains(errs, "there already") {
-		t.Errorf("a second time: %d %s", code, errs)
-	}
-	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-		t.Error("the key was overwritten")
-	}
-	if code, _, _ := run(t, "keys", "generate", "-o", path+"2", "--label", "two words"); code != 2 {
-		t.Errorf("a label of two words: %d", code)
-	}
-	// A half pair is not left behind, and a link is not followed.
-	other := filepath.Join(filepath.Dir(path), "b.key")
-	if err := os.Symlink(path+"-elsewhere", other+".pub"); err != nil {
-		t.Fatal(err)
-	}
-	if code, _, _ := run(t, "keys", "generate", "-o", other); code != 1 {
-		t.Errorf("onto a link: %d", code)
-	}
-	for _, gone := range []string{other, path + "-elsewhere"} {
-		if _, err := os.Lstat(gone); err == nil {
-			t.Errorf("%s was left behind", gone)
-		}
-	}
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := readKey(path); err == nil || !strings.Contains(sekisho.Say(err), "chmod 600") {
-		t.Errorf("a key that all can read: %v", err)
-	}
 }
 
 func TestVerifyFile(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 type recordingsVerifyCmd struct {
 	Recording string   `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
-	Key       string   `type:"path" placeholder:"FILE" help:"Private key; opens every frame, too."`
+	Key       string   `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); opens every frame, too."`
 	Signer    []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 }
 
@@ -45,7 +45,7 @@ func (cmd *recordingsVerifyCmd) Run(a *app) error {
 		return untrusted(report.Header)
 	}
 	if err != nil {
-		return bad(err)
+		return bad(a.wrongKey(err))
 	}
 	_, err = fmt.Fprintln(a.out, valid(report, opts))
 	return err
@@ -56,7 +56,7 @@ func (cmd *recordingsVerifyCmd) options(a *app) (recording.VerifyOptions, error)
 	var opts recording.VerifyOptions
 	var err error
 	if cmd.Key != "" {
-		if opts.Key, err = readKey(cmd.Key); err != nil {
+		if opts.Key, err = a.key(cmd.Key); err != nil {
 			return opts, err
 		}
 	}

@@ -249,7 +249,7 @@ func (t *traveller) sealed(ctx context.Context) error {
 	other := filepath.Join(t.Dir, "other.key")
 	defer os.Remove(other)
 	defer os.Remove(other + ".pub")
-	if _, _, err := t.run(ctx, "sekisho", "keys", "generate", "-o", other); err != nil {
+	if _, _, err := t.run(ctx, "sekisho", "keys", "generate", "--no-passphrase", "-o", other); err != nil {
 		return err
 	}
 	if _, _, err := t.run(ctx, "sekisho", "recordings", "play", file, "--key", other); err == nil {

@@ -79,7 +79,7 @@ func (h *house) startIdP(ctx context.Context) error {
 
 func (h *house) startControl(ctx context.Context) error {
 	if _, err := os.Stat(h.Auditor.PrivateKey); err != nil {
-		if _, err := h.tool(ctx, nil, nil, "sekisho", "keys", "generate", "--label", "demo-auditor", "-o", h.Auditor.PrivateKey); err != nil {
+		if _, err := h.tool(ctx, nil, nil, "sekisho", "keys", "generate", "--no-passphrase", "--label", "demo-auditor", "-o", h.Auditor.PrivateKey); err != nil {
 			return err
 		}
 	}
