@@ -1,0 +1,184 @@
+package terminal
+
+// Bounds of a screen. What a recording says beyond them is taken as the nearest that is allowed.
+const (
+	// maxColumns and maxRows bound the size of a screen.
+	maxColumns = 1000
+	maxRows    = 1000
+	// maxOSC is the longest operating system command that is looked at.
+	maxOSC = 32 << 10
+)
+
+// Screen is an emulated terminal. It understands what programs send to a terminal of the kind xterm: ECMA-48, DEC's VT
+// series as far as xterm follows it, and the marks that shells send (OSC 7, 133, 633). It answers nothing, and has no
+// left and right margins.
+//
+// A Screen is made by [NewScreen]. It may be used by one goroutine at a time.
+type Screen struct {
+	parser
+	cols, rows int
+	main, alt  grid
+	grid       *grid // main or alt
+	row        *row  // the cursor's, in grid
+	ids        uint64
+
+	cursor
+	saved       [2]cursor // by DECSC: of the main screen, of the alternate one
+	top, bottom int       // the scrolling region: rows top to bottom-1
+	tabs        []bool
+	last        rune // what REP repeats
+	mode        mode
+
+	title     string
+	directory string
+	watch     watcher
+}
+
+// cursor is what DECSC saves.
+type cursor struct {
+	x, y int
+	// wrap says that a character was written into the last column, and that the next one goes to the next row.
+	wrap   bool
+	pen    style
+	origin bool
+	sets   [2]byte // the character sets G0 and G1: 'B' for ASCII, '0' for line drawing
+	shift  int     // which of them is used
+}
+
+// mode is what stays when a program has switched it.
+type mode struct {
+	insert, noWrap, newline, hidden, reverse, paste bool
+}
+
+// watcher hears of what happens on a screen, before the screen changes. It must not change it.
+type watcher interface {
+	feed()                                 // the cursor goes down, as a newline makes it
+	pasting(on bool)                       // bracketed paste was switched: a line editor begins or stops reading
+	marked(family, kind byte, rest string) // an OSC 133 ('1') or 633 ('6') came
+	moved()                                // a directory was told
+	switched(alternate bool)               // between main and alternate screen
+}
+
+// NewScreen gives an empty screen. Its size is made to be from 1 to 1000 each way; 0 stands for 80 and 24.
+func NewScreen(cols, rows int) *Screen {
+	s := &Screen{}
+	s.main.ids, s.alt.ids, s.grid = &s.ids, &s.ids, &s.main
+	s.cols, s.rows = bounded(cols, 80, maxColumns), bounded(rows, 24, maxRows)
+	s.reset()
+	return s
+}
+
+func bounded(n, otherwise, most int) int {
+	if n <= 0 {
+		return otherwise
+	}
+	return min(n, most)
+}
+
+// reset is RIS: as the screen was in the beginning.
+func (s *Screen) reset() {
+	s.home()
+	for _, g := range []*grid{&s.main, &s.alt} {
+		g.size(s.rows, 0)
+		for _, r := range g.rows {
+			g.renew(r, style{})
+		}
+	}
+	s.grid, s.mode, s.saved, s.title = &s.main, mode{}, [2]cursor{}, ""
+	s.saved[0].sets, s.saved[1].sets = [2]byte{'B', 'B'}, [2]byte{'B', 'B'}
+	s.resetTabs(0)
+	s.place()
+}
+
+// home is what DECSTR resets, and the cursor in the corner.
+func (s *Screen) home() {
+	s.cursor = cursor{sets: [2]byte{'B', 'B'}}
+	s.top, s.bottom = 0, s.rows
+}
+
+func (s *Screen) resetTabs(from int) {
+	tabs := make([]bool, s.cols)
+	copy(tabs, s.tabs[:min(from, len(s.tabs))])
+	for i := from; i < s.cols; i++ {
+		tabs[i] = i%8 == 0
+	}
+	s.tabs = tabs
+}
+
+// place makes row the cursor's.
+func (s *Screen) place() { s.row = s.grid.rows[s.y] }
+
+// Size gives columns and rows.
+func (s *Screen) Size() (cols, rows int) { return s.cols, s.rows }
+
+// Cursor gives the cursor's column and row, both from 0.
+func (s *Screen) Cursor() (x, y int) { return s.x, s.y }
+
+// Alternate reports whether a full-screen program has switched to the alternate screen.
+func (s *Screen) Alternate() bool { return s.grid == &s.alt }
+
+// Title is the window's title as a program set it, at most 256 bytes without control characters.
+func (s *Screen) Title() string { return s.title }
+
+// Directory is the path that was told last by OSC 7 or its like, or "".
+func (s *Screen) Directory() string { return s.directory }
+
+// Line gives the text of row y without blanks at its end.
+func (s *Screen) Line(y int) string {
+	if y < 0 || y >= s.rows {
+		return ""
+	}
+	r := s.grid.rows[y]
+	return string(r.append(nil, 0, r.end()))
+}
+
+// Text gives all rows, each with a newline. Rows that are continued in the next one are not joined.
+func (s *Screen) Text() string {
+	var text []byte
+	for _, r := range s.grid.rows {
+		text = append(r.append(text, 0, r.end()), '\n')
+	}
+	return string(text)
+}
+
+// Resize changes the size as [NewScreen] takes it. On the main screen lines that were wrapped are wrapped anew; the
+// alternate screen is cut or filled, because its program draws it anew.
+func (s *Screen) Resize(cols, rows int) {
+	cols, rows = bounded(cols, s.cols, maxColumns), bounded(rows, s.rows, maxRows)
+	if cols == s.cols && rows == s.rows {
+		return
+	}
+	if s.Alternate() {
+		m := &s.saved[0]
+		s.main.reflow(s.cols, cols, m)
+		m.y = s.main.size(rows, min(m.y, s.rows-1))
+		s.y = s.alt.size(rows, s.y)
+	} else {
+		s.main.reflow(s.cols, cols, &s.cursor)
+		s.y = s.main.size(rows, s.y)
+		s.alt.size(rows, 0)
+	}
+	old := s.cols
+	s.cols, s.rows = cols, rows
+	s.top, s.bottom = 0, rows
+	s.resetTabs(min(old, cols))
+	s.fit()
+}
+
+// fit brings all that names a place into the screen's size.
+func (s *Screen) fit() {
+	for _, g := range []*grid{&s.main, &s.alt} {
+		for _, r := range g.rows {
+			if len(r.cells) > s.cols {
+				r.split(s.cols)
+				r.cells = r.cells[:s.cols]
+				r.forget(s.cols, maxColumns)
+			}
+		}
+	}
+	for _, c := range []*cursor{&s.cursor, &s.saved[0], &s.saved[1]} {
+		c.x, c.y = max(0, min(c.x, s.cols-1)), max(0, min(c.y, s.rows-1))
+		c.wrap = c.wrap && c.x == s.cols-1
+	}
+	s.place()
+}
