@@ -31,6 +31,9 @@ type channel struct {
 	started   chan struct{}                     // closed once the target runs a program, or never will
 	start     sync.Once
 	ending    *ending
+	// terminal says that the program has one, takesInput that what the user sends it may be typed. Both stand once started
+	// is closed.
+	terminal, takesInput bool
 }
 
 // relayChannel opens the channel at the target as well and relays until both ends have closed it.
@@ -80,7 +83,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 	down.Go(func() { report(c.warn(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr))) })
 	all.Go(func() {
 		<-c.started // sshd forgets an end of input that comes before there is a program to tell
-		var to io.Writer = c.far
+		to := c.input()
 		if w := c.watch.Load(); w != nil {
 			to = passer(w.FromUser)
 		}
@@ -121,11 +124,9 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 
 // warn gives the user a word, and a second to take it, where the session ends because its recording cannot go on.
 func (c *channel) warn(cause error) error {
-	if !broken(cause) {
-		return cause
+	if broken(cause) {
+		c.breakOff(cause)
 	}
-	c.say("this session must be recorded and its recording cannot go on, so it ends. Tell an administrator.")
-	c.end(cause)
 	return cause
 }
 
@@ -135,7 +136,7 @@ func (c *channel) begin() { c.start.Do(func() { close(c.started) }) }
 // chunk is a piece of output on its way from the tape to the user.
 type chunk struct {
 	data  []byte
-	entry uint64
+	place uint64  // on the tape
 	large *[]byte // where data lies, to be given back to the pool
 }
 
@@ -153,11 +154,12 @@ func (c *channel) deliver(dst io.Writer, src io.Reader, kind recording.Kind) err
 			if oerr := c.overhear(kind, small[:n]); oerr != nil {
 				return oerr
 			}
-			if terr := c.record(kind, small[:n]); terr != nil {
+			place, terr := c.place(kind, small[:n])
+			if terr != nil {
 				return terr
 			}
-			if _, werr := dst.Write(small[:n]); werr != nil {
-				c.far.Close() // the user is gone: stop the target's program
+			if werr := c.hand(dst, small[:n], place); werr != nil {
+				c.far.Close() // the user is gone, or the recording: stop the target's program
 				return quiet(werr)
 			}
 		}
@@ -200,9 +202,8 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 			if oerr := c.overhear(kind, next.data); oerr != nil {
 				return oerr
 			}
-			entry := recording.Entry{Kind: kind, Channel: c.number, Data: next.data}
 			var terr error
-			if next.entry, terr = c.tape.append(entry); terr != nil {
+			if next.place, terr = c.place(kind, next.data); terr != nil {
 				return terr
 			}
 			queue <- next
@@ -213,16 +214,13 @@ func (c *channel) take(src io.Reader, kind recording.Kind, queue chan<- chunk) e
 	}
 }
 
-// release hands chunks to the user once they are durable, and reports each.
+// release hands chunks to the user as the recording lets them go, and reports each.
 func (c *channel) release(dst io.Writer, queue <-chan chunk, done func(error)) (err error) {
 	for next := range queue {
 		if err == nil {
-			if err = c.durable(next.entry); err != nil {
+			if err = c.hand(dst, next.data, next.place); broken(err) {
 				c.relay.far.conn.Close() // nothing more to take
-			}
-		}
-		if err == nil {
-			if _, err = dst.Write(next.data); err != nil {
+			} else if err != nil {
 				c.far.Close() // the user is gone: stop the target's program
 			}
 		}
@@ -232,24 +230,30 @@ func (c *channel) release(dst io.Writer, queue <-chan chunk, done func(error)) (
 	return err
 }
 
-// durable waits for an entry of the tape; 0 is none.
-func (c *channel) durable(entry uint64) error {
-	if entry == 0 {
-		return nil
+// place puts an entry about this channel on the tape and gives its place there; 0 is none.
+func (c *channel) place(kind recording.Kind, data []byte) (uint64, error) {
+	if c.tape == nil {
+		return 0, nil
 	}
-	return c.tape.wait(entry)
+	return c.tape.append(recording.Entry{Kind: kind, Channel: c.number, Data: data})
+}
+
+// hand gives the user what belongs to a place on the tape, as soon as the policies let it.
+func (c *channel) hand(to io.Writer, p []byte, place uint64) error {
+	if c.tape == nil {
+		_, err := to.Write(p)
+		return err
+	}
+	return c.tape.hand(to, p, place)
 }
 
 // keep puts an entry about this channel on the tape; it becomes durable with the next one that is waited for.
 func (c *channel) keep(kind recording.Kind, data []byte) error {
-	if c.tape == nil {
-		return nil
-	}
-	_, err := c.tape.append(recording.Entry{Kind: kind, Channel: c.number, Data: data})
+	_, err := c.place(kind, data)
 	return err
 }
 
-// record puts an entry about this channel on the tape; it is durable on return.
+// record puts an entry about this channel on the tape; what it tells of may go on when it returns.
 func (c *channel) record(kind recording.Kind, data []byte) error {
 	if c.tape == nil {
 		return nil

@@ -132,7 +132,7 @@ func (c *channel) hush() {
 // what was told; everything else is put on the tape itself, and while the disk works on one piece the next are taken.
 type outflow struct {
 	*channel
-	told     atomic.Uint64 // the tape's entry of the last operation that was told and not waited for
+	told     atomic.Uint64 // place on the tape of the last operation that was told
 	queue    chan chunk
 	released chan error
 	waiting  atomic.Int64 // pieces in the queue
@@ -189,7 +189,7 @@ func (o *outflow) begin(op transfer.Operation) error {
 	if err != nil {
 		return &recordingError{err}
 	}
-	n, err := o.tape.append(recording.Entry{Kind: recording.File, Channel: o.number, Data: data})
+	n, err := o.place(recording.File, data)
 	if err != nil {
 		return err
 	}
@@ -216,27 +216,23 @@ func (o *outflow) user(p []byte, told bool) error {
 	if failed := o.broken.Load(); failed != nil {
 		return *failed
 	}
-	entry := o.told.Swap(0)
 	if !told && o.tape != nil {
 		return o.pieces(p)
 	}
+	place := o.told.Load()
 	if o.waiting.Load() > 0 {
-		return o.enqueue(p, entry)
+		return o.enqueue(p, place)
 	}
-	if err := o.durable(entry); err != nil {
-		return err
-	}
-	_, err := o.near.Write(p)
-	return err
+	return o.hand(o.near, p, place)
 }
 
 // pieces puts bytes that nothing was told of on the tape, and into the queue.
 func (o *outflow) pieces(p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), bulkBuffer)
-		entry, err := o.tape.append(recording.Entry{Kind: recording.Output, Channel: o.number, Data: p[:n]})
+		place, err := o.place(recording.Output, p[:n])
 		if err == nil {
-			err = o.enqueue(p[:n], entry)
+			err = o.enqueue(p[:n], place)
 		}
 		if err != nil {
 			return err
@@ -246,13 +242,13 @@ func (o *outflow) pieces(p []byte) error {
 	return nil
 }
 
-func (o *outflow) enqueue(p []byte, entry uint64) error {
+func (o *outflow) enqueue(p []byte, place uint64) error {
 	if o.queue == nil {
 		o.queue, o.released = make(chan chunk, 8), make(chan error, 1)
 		go func() { o.released <- o.channel.release(o.near, o.queue, o.done) }()
 	}
 	for len(p) > 0 {
-		next := chunk{entry: entry, large: bulk.Get().(*[]byte)}
+		next := chunk{place: place, large: bulk.Get().(*[]byte)}
 		n := copy(*next.large, p)
 		next.data, p = (*next.large)[:n], p[n:]
 		o.waiting.Add(1)

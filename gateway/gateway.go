@@ -52,8 +52,8 @@ type Config struct {
 	Decide func(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error)
 	// Note writes an event to the audit log. It returns when the event is durable.
 	Note func(context.Context, ...*sekisho.Event) error
-	// Record opens a sealed recording.
-	Record func(context.Context, sekisho.Session) (Tape, error)
+	// Record opens a sealed recording, for the recipients that the limits name.
+	Record func(context.Context, sekisho.Session, sekisho.Limits) (Tape, error)
 	// Certify signs the gateway's key for one session, with the gateway CA.
 	Certify func(ctx context.Context, session sekisho.Session, limits sekisho.Limits, key ssh.PublicKey) (*ssh.Certificate, error)
 	// Reach opens a connection to the target's sshd through its connector's link.
@@ -140,6 +140,8 @@ type Gateway struct {
 	maxOwn            int
 	visitIdle         time.Duration
 	visitPatience     time.Duration
+	openPatience      time.Duration // for a recording
+	meter             Meter
 	closing           context.Context // done once no more are taken
 	close             context.CancelFunc
 
@@ -163,7 +165,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, sessions: make(map[string]*session), visits: make(map[string]*visit), own: make(map[string]int),
-		maxOwn: maxOwn, visitIdle: visitIdle, visitPatience: visitPatience,
+		maxOwn: maxOwn, visitIdle: visitIdle, visitPatience: visitPatience, openPatience: syncPatience,
 		knocking: newDoorstep(maxKnocking, earlyKnocking, maxKnockingNear),
 		waiting:  newDoorstep(maxWaiting, maxWaiting, maxWaitingNear),
 	}
@@ -196,6 +198,9 @@ func (g *Gateway) vacate(person sekisho.Identity) {
 	}
 	g.work.Done()
 }
+
+// Meter counts what of the sessions is not recorded, or not yet.
+func (g *Gateway) Meter() *Meter { return &g.meter }
 
 // enter registers a session, unless the gateway is full or going down.
 func (g *Gateway) enter(s *session) error {
@@ -241,7 +246,7 @@ func (g *Gateway) decided(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.Audit, s.judged = s.decision.Limits.Audit, true
-	if s.Way == sekisho.WayForward {
+	if s.Way == sekisho.WayForward && s.Audit == sekisho.AuditNone {
 		s.Audit = sekisho.AuditStrict
 	}
 }

@@ -147,7 +147,7 @@ func brokenRecordingEndsSession(t *testing.T, fill func(*memoryTape)) {
 	if err := s.Wait(); err == nil {
 		t.Error("the session went on without its recording")
 	}
-	if !strings.Contains(told.String(), "its recording cannot go on") {
+	if !strings.Contains(told.String(), "must be recorded and recordings cannot be stored, so it ends") {
 		t.Errorf("the user was told %q", told.String())
 	}
 	waitFor(t, func() bool { return slices.Contains(h.kinds(), sekisho.EventSessionEnded) })
@@ -164,7 +164,7 @@ func TestNoSessionWithoutRecording(t *testing.T) {
 		t.Fatal("a session without a recording")
 	}
 	body, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "cannot be opened") || strings.Contains(string(body), "disk full") {
+	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "must be recorded, and recordings cannot be stored.") || strings.Contains(string(body), "disk full") {
 		t.Errorf("%s: %s", resp.Status, body)
 	}
 }

@@ -116,7 +116,7 @@ func newHouse(t *testing.T, change ...func(*gateway.Config)) *house {
 			return &sekisho.Target{Name: p.Target, Logins: []string{p.Login}}, h.decision, nil
 		},
 		Note: h.note,
-		Record: func(context.Context, sekisho.Session) (gateway.Tape, error) {
+		Record: func(context.Context, sekisho.Session, sekisho.Limits) (gateway.Tape, error) {
 			if h.recordErr != nil {
 				return nil, h.recordErr
 			}

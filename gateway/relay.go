@@ -17,6 +17,12 @@ func (s *session) relay(ctx context.Context) error {
 		return err
 	}
 	r := &relay{session: s, near: near, far: far, noMore: make(chan chan struct{}), hungUp: make(chan struct{})}
+	if s.tape != nil {
+		s.tape.watch(r.breakOff, r.tellLost)
+	}
+	if s.unrecorded != nil {
+		r.unsaid.Store(unrecorded(s.unrecorded))
+	}
 	stop := context.AfterFunc(ctx, func() { r.stop() })
 	defer stop()
 	return r.run(ctx)
@@ -86,6 +92,8 @@ type relay struct {
 	forwards atomic.Int32  // channels that are forwards, from either side
 	last     atomic.Uint32 // number of the last channel opened
 	voices   voices
+	unsaid   atomic.Pointer[string] // about the recording, for when there is somebody to be told
+	broke    sync.Once
 
 	listening   listening
 	granted     granted
@@ -128,11 +136,46 @@ func (r *relay) drain() {
 	}
 }
 
+// breakOff ends a session whose recording, or whose place in the audit log, cannot go on, and tells the user why.
+func (r *relay) breakOff(cause error) {
+	r.broke.Do(func() {
+		sentence := "this session must be recorded and " + trouble(cause) + ", so it ends. Tell an administrator."
+		if r.journal.failure() != nil {
+			sentence = "this session must be noted in the audit log and the log takes nothing more, so it ends. Tell an administrator."
+		}
+		r.voices.say(sentence)
+		r.end(cause)
+	})
+}
+
+// tellLost tells the user, once, that their recording has gaps.
+func (r *relay) tellLost(why error) {
+	lost, _ := r.tape.losses()
+	if err := r.noteLost(lost, why); err != nil {
+		r.breakOff(err)
+	}
+	sentence := "this recording has gaps: " + trouble(why) + ". The session goes on."
+	if r.voices.say(sentence) == 0 {
+		r.unsaid.Store(&sentence)
+	}
+}
+
+func unrecorded(why error) *string {
+	sentence := "this session is not recorded: " + trouble(why) + ". It goes on."
+	return &sentence
+}
+
+// tellStarted says what could not be said before the first program started.
+func (r *relay) tellStarted() {
+	if sentence := r.unsaid.Swap(nil); sentence != nil {
+		r.voices.say(*sentence)
+	}
+}
+
 // stop ends a session that may not go on, and tells the user so.
 func (r *relay) stop() {
 	if err := r.journal.failure(); err != nil {
-		r.voices.say("this session must be noted in the audit log and the log takes nothing more, so it ends. Tell an administrator.")
-		r.end(err)
+		r.breakOff(err)
 		return
 	}
 	r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")

@@ -55,9 +55,12 @@ func (c *channel) answered(req *ssh.Request, ok bool) error {
 	case startsProgram(req.Type):
 		if ok {
 			c.begin()
+			c.relay.tellStarted()
 		} else if w := c.watch.Swap(nil); w != nil {
 			return w.Close() // there is nothing to follow, and nobody else lets go of it
 		}
+	case req.Type == "pty-req" && ok:
+		c.terminal = c.terminal || !c.runs()
 	case req.Type == "x11-req" && ok:
 		c.grantX11(len(req.Payload) > 0 && req.Payload[0] != 0)
 	case req.Type == "auth-agent-req@openssh.com" && ok:
@@ -164,10 +167,8 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 		detail["subsystem"] = program.Name
 		name += " " + program.Name
 	}
-	select {
-	case <-c.started:
+	if c.runs() {
 		return false, c.refuseRequest(ctx, name, alreadyRuns)
-	default:
 	}
 	if !allowed {
 		c.say(c.noProgram(req.Type, program.Name))
@@ -177,11 +178,22 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 		return false, err
 	}
 	c.watchProgram(req.Type, program.Name)
+	c.takesInput = req.Type != "subsystem" && c.watch.Load() == nil
 	ev := c.event(sekisho.EventChannel)
 	ev.Detail = detail
 	early := c.early
 	c.early = nil
 	return true, c.journal.now(append(early, ev)...)
+}
+
+// runs reports whether the target runs a program, or never will.
+func (c *channel) runs() bool {
+	select {
+	case <-c.started:
+		return true
+	default:
+		return false
+	}
 }
 
 // noProgram says in a sentence what no policy allows.
@@ -219,13 +231,11 @@ func (c *channel) took(kind, value string, entry recording.Kind, data []byte) er
 	if value != "" {
 		ev.Detail["value"] = printable(value)
 	}
-	select {
-	case <-c.started:
+	if c.runs() {
 		return c.journal.soon(ev)
-	default:
-		c.early = append(c.early, ev)
-		return nil
 	}
+	c.early = append(c.early, ev)
+	return nil
 }
 
 func (c *channel) refuseRequest(ctx context.Context, kind, why string) error {

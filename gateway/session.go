@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -30,8 +31,10 @@ type session struct {
 	decision sekisho.Decision // decide
 	judged   bool             // decide, under the gateway's lock
 	tape     *tape            // record; nil when nothing is recorded
-	signer   ssh.Signer       // certify
-	far      net.Conn         // reach
+	// unrecorded is why a best-effort session is not.
+	unrecorded error
+	signer     ssh.Signer // certify
+	far        net.Conn   // reach
 
 	depth int    // how many SSH connections it and those around it are
 	proof *proof // given by the person around or in front of it, for connections inside it
@@ -123,13 +126,66 @@ func (s *session) record(ctx context.Context) error {
 	if s.Audit == sekisho.AuditNone {
 		return nil
 	}
-	t, err := s.gateway.cfg.Record(ctx, s.Session)
-	if err != nil {
-		return &sekisho.Refusal{Sentence: "This session must be recorded, and the recording cannot be opened.",
-			Next: "Tell an administrator.", Cause: err}
+	limits := s.decision.Limits
+	limits.Audit = s.Audit // SSH inside a forward is recorded, whatever its own decision says
+	t, err := s.openTape(ctx, limits)
+	switch {
+	case err == nil:
+		s.tape = newTape(t, s.elapsed, limits, &s.gateway.meter)
+		return nil
+	case ctx.Err() != nil:
+		return err
 	}
-	s.tape = newTape(t, s.elapsed)
-	return nil
+	s.gateway.meter.failures.Add(1)
+	var refused *sekisho.Refusal
+	switch {
+	case s.Audit == sekisho.AuditBestEffort:
+		s.gateway.cfg.Log.Error("open recording; the session goes on without it", "session", s.ID, "error", err)
+		s.unrecorded = err
+		return s.noteLost(0, err)
+	case errors.As(err, &refused):
+		return err
+	}
+	return &sekisho.Refusal{Sentence: "This session must be recorded, and " + trouble(err) + ".", Next: "Tell an administrator.", Cause: err}
+}
+
+// openTape opens the recording. A disk that does not answer holds up the session for no longer than a sync may take, and
+// one that may go without its recording for no longer than a person would wait.
+func (s *session) openTape(ctx context.Context, limits sekisho.Limits) (Tape, error) {
+	type opened struct {
+		tape Tape
+		err  error
+	}
+	patience := s.gateway.openPatience
+	if limits.Audit == sekisho.AuditBestEffort {
+		patience /= 10
+	}
+	done := make(chan opened, 1)
+	go func() {
+		t, err := s.gateway.cfg.Record(ctx, s.Session, limits)
+		done <- opened{t, err}
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		return o.tape, o.err
+	case <-timer.C:
+	}
+	go func() {
+		if o := <-done; o.err == nil {
+			o.tape.Close(recording.EndFailed, max(s.elapsed(), 0))
+		}
+	}()
+	return nil, fmt.Errorf("open recording: %w", errSlow)
+}
+
+// noteLost notes that the recording has lost so many bytes until now, or that there is none.
+func (s *session) noteLost(bytes int64, why error) error {
+	ev := s.event(sekisho.EventRecordingLost)
+	ev.Detail = map[string]string{"bytes": strconv.FormatInt(bytes, 10), "why": trouble(why)}
+	ev.Error = why.Error()
+	return s.journal.soon(ev)
 }
 
 // certify makes a key for this session alone and has it signed for this login on this target.
@@ -236,7 +292,11 @@ func (s *session) endRecord(cause error) error {
 	case cause != nil:
 		end = recording.EndFailed
 	}
-	return s.tape.close(end)
+	err := s.tape.close(end)
+	if lost, why := s.tape.losses(); why != nil {
+		err = errors.Join(err, s.noteLost(lost, why))
+	}
+	return err
 }
 
 // elapsed is the time since the session started, however the machine's clock was set meanwhile.

@@ -30,7 +30,7 @@ type recordingIndex interface {
 }
 
 // record fills the gateway's Record port. The opening is noted with the hash of the header before a byte flows.
-func (r *recorder) record(ctx context.Context, s sekisho.Session) (gateway.Tape, error) {
+func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho.Limits) (gateway.Tape, error) {
 	if len(r.recipients) == 0 {
 		return nil, fmt.Errorf("recording.recipients is empty: nobody could ever read the recording")
 	}
