@@ -71,9 +71,7 @@ const (
 	EventRecordingOpened    = "recording.opened" // detail: header (hex SHA-256), recipients
 	EventRecordingClosed    = "recording.closed" // detail: chain, bytes
 	EventRecordingCut       = "recording.interrupted"
-	// A best-effort recording has gaps, or could not be opened; at the first loss, and at the end with all of it. detail: bytes
-	// (lost until now, 0 where nothing is recorded), why; error
-	EventRecordingLost      = "recording.lost"
+	EventRecordingLost      = "recording.lost"  // best-effort: at the first loss, and at the end; detail: bytes (lost until now), why; error
 	EventRecordingRead      = "recording.read"  // somebody downloaded it
 	EventTargetAdded        = "target.added"    // detail: labels, logins, audited, addresses
 	EventTargetHostKey      = "target.host_key" // its connector reports another one; detail: key, before (fingerprints)

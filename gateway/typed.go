@@ -59,6 +59,8 @@ func (t *typist) mark(p []byte) error {
 // keepTyped marks how often Enter was pressed; 0 is that the user began to type.
 func (t *typist) keepTyped(enters int) error { return nil }
 
+const kindLost = recording.Note
+
 // lostEntry says that so many bytes are missing.
 func lostEntry(missing int64, at time.Duration) recording.Entry {
 	return recording.Entry{Kind: recording.Note, At: at, Data: []byte(strconv.FormatInt(missing, 10) + " bytes are missing here")}

@@ -34,6 +34,7 @@ var eventKinds = []string{
 	sekisho.EventRecordingOpened,
 	sekisho.EventRecordingClosed,
 	sekisho.EventRecordingCut,
+	sekisho.EventRecordingLost,
 	sekisho.EventRecordingRead,
 	sekisho.EventTargetAdded,
 	sekisho.EventTargetHostKey,
