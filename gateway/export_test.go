@@ -46,3 +46,6 @@ func NewDoorstep(most, early, near int) Doorstep { return Doorstep{newDoorstep(m
 
 // Step is step.
 func (d Doorstep) Step(from netip.Addr) (leave func(), ok bool) { return d.step(from) }
+
+// SetOpenPatience is for how long a session waits for its recording to be opened.
+func (g *Gateway) SetOpenPatience(d time.Duration) { g.openPatience = d }

@@ -450,3 +450,49 @@ func TestSessionsAreSeenDecided(t *testing.T) {
 		t.Errorf("%d decided, %d not: %+v", len(live), deciding, live)
 	}
 }
+
+// A disk that does not answer is not waited for without end: strict sessions are refused, best-effort ones go on.
+func TestOpeningOnAHungDisk(t *testing.T) {
+	for mode, told := range map[sekisho.AuditMode]string{
+		sekisho.AuditStrict:     "must be recorded, and the disk for recordings is too slow.",
+		sekisho.AuditBestEffort: "this session is not recorded: the disk for recordings is too slow. It goes on.",
+	} {
+		t.Run(string(mode), func(t *testing.T) {
+			late, hung := &memoryTape{}, make(chan struct{})
+			h := newHouse(t, func(c *gateway.Config) {
+				c.Record = func(context.Context, sekisho.Session, sekisho.Limits) (gateway.Tape, error) { <-hung; return late, nil }
+			})
+			h.gateway.SetOpenPatience(200 * time.Millisecond)
+			h.decision.Limits.Audit = mode
+			var said string
+			if mode == sekisho.AuditStrict {
+				_, resp, err := h.stream("ok")
+				if err == nil {
+					t.Fatal("a session without a recording")
+				}
+				body, _ := io.ReadAll(resp.Body)
+				said = string(body)
+			} else {
+				s, err := h.mustClient().NewSession()
+				if err != nil {
+					t.Fatal(err)
+				}
+				var stderr bytes.Buffer
+				s.Stderr = &stderr
+				if out, err := s.Output("both"); err != nil || string(out) != "out" {
+					t.Errorf("%q, %v", out, err)
+				}
+				said = stderr.String()
+				waitFor(t, func() bool { return slices.Contains(h.kinds(), sekisho.EventRecordingLost) })
+			}
+			if !strings.Contains(said, told) {
+				t.Errorf("told %q", said)
+			}
+			close(hung)
+			waitFor(t, func() bool { late.mu.Lock(); defer late.mu.Unlock(); return late.end == recording.EndFailed })
+			if h.gateway.Meter().Failures() != 1 {
+				t.Error("it is not counted")
+			}
+		})
+	}
+}
