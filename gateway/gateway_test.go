@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/recording"
 )
 
