@@ -12,6 +12,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/terminal"
 )
 
 type recordingsPlayCmd struct {
@@ -52,7 +53,7 @@ func (cmd *recordingsPlayCmd) Run(a *app) error {
 	}
 	err = cmd.play(a, r)
 	if f, ok := a.out.(*os.File); ok && isatty.IsTerminal(f.Fd()) { // leave it as it was found
-		fmt.Fprint(a.out, recording.ScreenReset+"\r\n")
+		fmt.Fprint(a.out, terminal.Reset+"\r\n")
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -62,7 +63,7 @@ func (cmd *recordingsPlayCmd) Run(a *app) error {
 
 // play writes the output of one channel with its pauses; it always ends with an error, io.EOF when all was played.
 func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
-	var screens [2]recording.Screen // output, standard error
+	var screens [2]terminal.Filter // output, standard error
 	var buf []byte
 	last := time.Duration(0)
 	met := cmd.Channel == nil

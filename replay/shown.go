@@ -1,0 +1,193 @@
+package replay
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/terminal"
+)
+
+// shown is one line that a recording tells.
+type shown struct {
+	at      time.Duration
+	channel uint32
+	kind    recording.Kind
+	text    string // printable characters and tabs, at most maxLine bytes and a character
+	raw     bool   // of a program with a pty, but taken from its bytes and not from the screen
+}
+
+// maxScreens is how many channels are followed at once; when there are more, the one that was quiet for longest is taken
+// to have ended. A gateway has fewer open in one session.
+const maxScreens = 128
+
+// viewer turns what programs wrote into lines: what stood on an emulated screen where there was a pty, else what was
+// written from newline to newline. A line is told when nothing can change it any more.
+type viewer struct {
+	take     func(shown)
+	raw      bool // tell the bytes of ptys line by line, too
+	channels map[uint32]*view
+	turn     uint64
+}
+
+func newViewer(take func(shown)) *viewer {
+	return &viewer{take: take, channels: map[uint32]*view{}}
+}
+
+// view is one channel.
+type view struct {
+	used            uint64        // the turn in which it was last
+	at              time.Duration // and when that was
+	screen          *onScreen     // nil without a pty
+	out, errs, keys line
+}
+
+// of gives the channel's view.
+func (v *viewer) of(channel uint32) *view {
+	v.turn++
+	c := v.channels[channel]
+	if c == nil {
+		if len(v.channels) >= maxScreens {
+			v.closeOldest()
+		}
+		c = &view{}
+		v.channels[channel] = c
+	}
+	c.used = v.turn
+	return c
+}
+
+func (v *viewer) closeOldest() {
+	oldest := uint32(0)
+	least := v.turn + 1
+	for n, c := range v.channels {
+		if c.used < least {
+			oldest, least = n, c.used
+		}
+	}
+	v.close(oldest)
+}
+
+// entry takes what changes the picture; other entries are for the caller.
+func (v *viewer) entry(e recording.Entry) {
+	switch e.Kind {
+	case recording.PTYRequest:
+		if p, err := recording.DecodePTY(e.Data); err == nil {
+			if c := v.of(e.Channel); c.screen == nil {
+				c.screen = newOnScreen(int(min(p.Cols, 1<<16)), int(min(p.Rows, 1<<16)))
+			}
+		}
+	case recording.Resize:
+		if cols, rows, err := recording.DecodeResize(e.Data); err == nil {
+			if c := v.of(e.Channel); c.screen != nil {
+				c.screen.resize(int(min(cols, 1<<16)), int(min(rows, 1<<16)), e.At, v.printer(e.Channel))
+			}
+		}
+	case recording.Output, recording.Stderr, recording.Input:
+		v.stream(e)
+	}
+}
+
+func (v *viewer) stream(e recording.Entry) {
+	c := v.of(e.Channel)
+	c.at = max(c.at, e.At)
+	told := shown{at: e.At, channel: e.Channel, kind: e.Kind}
+	print := func(text []byte) {
+		told.text = string(text)
+		v.take(told)
+	}
+	switch {
+	case e.Kind == recording.Input:
+		c.keys.add(e.Data, print)
+	case c.screen == nil && e.Kind == recording.Stderr:
+		c.errs.add(e.Data, print)
+	case c.screen == nil:
+		c.out.add(e.Data, print)
+	default:
+		c.screen.write(e.Data, e.At, v.printer(e.Channel))
+		if v.raw {
+			told.raw = true
+			c.out.add(e.Data, print)
+		}
+	}
+}
+
+// printer tells what stood on a channel's screen.
+func (v *viewer) printer(channel uint32) printer {
+	return func(at time.Duration, text string) {
+		v.take(shown{at: at, channel: channel, kind: recording.Output, text: text})
+	}
+}
+
+// flush tells the lines of a channel that have begun.
+func (v *viewer) flush(channel uint32, at time.Duration) {
+	c := v.channels[channel]
+	if c == nil {
+		return
+	}
+	raw := c.screen != nil
+	if raw {
+		c.screen.flush(v.printer(channel))
+	}
+	for _, l := range []struct {
+		line *line
+		kind recording.Kind
+		raw  bool
+	}{{&c.out, recording.Output, raw}, {&c.errs, recording.Stderr, false}, {&c.keys, recording.Input, false}} {
+		if len(l.line.text) > 0 {
+			v.take(shown{at, channel, l.kind, string(l.line.text), l.raw})
+			l.line.text = l.line.text[:0]
+		}
+	}
+}
+
+// close tells what is left of a channel and forgets it, so that many channels one after the other cost nothing.
+func (v *viewer) close(channel uint32) {
+	if c := v.channels[channel]; c != nil {
+		v.flush(channel, c.at)
+		delete(v.channels, channel)
+	}
+}
+
+// end closes all channels.
+func (v *viewer) end() {
+	for _, channel := range slices.Sorted(maps.Keys(v.channels)) {
+		v.close(channel)
+	}
+}
+
+// sequence is what Filter lets through apart from text.
+var sequence = regexp.MustCompile(`\x1b(\[[0-9;:?]*[@-~]|[()][0AB]|[78DEHM])`)
+
+// maxLine is where a line that does not end is broken.
+const maxLine = 16 << 10
+
+// line is the last line of a stream, as far as it is known.
+type line struct {
+	filter terminal.Filter
+	text   []byte
+	buf    []byte
+}
+
+func (l *line) add(data []byte, print func([]byte)) {
+	l.buf = l.filter.Append(l.buf[:0], data)
+	for _, b := range sequence.ReplaceAll(l.buf, nil) {
+		switch {
+		case b == '\n':
+			print(l.text)
+			l.text = l.text[:0]
+		case b == '\b': // takes back one character, as line editors use it
+			_, size := utf8.DecodeLastRune(l.text)
+			l.text = l.text[:len(l.text)-size]
+		case b >= 0x20 || b == '\t':
+			l.text = append(l.text, b)
+		}
+		if len(l.text) >= maxLine && b < utf8.RuneSelf {
+			print(l.text)
+			l.text = l.text[:0]
+		}
+	}
+}
