@@ -2,7 +2,7 @@ package recording
 
 import "encoding/binary"
 
-const endContext = "sekisho-recording-end-v1\x00"
+const endContext = "sekisho-recording-end-v2\x00"
 
 // totals are in the end record, so that a reader can check that it saw all.
 type totals struct {
@@ -24,13 +24,17 @@ func (t totals) encode(end End) []byte {
 	return appendString(b, string(end))
 }
 
-// checkEnd reads an end record and compares it with what the reader counted itself.
-func checkEnd(data []byte, counted totals) (End, error) {
+// checkEnd reads an end record and compares it with what the reader counted itself. A reader that did not begin at the
+// beginning knows the number of frames only.
+func checkEnd(data []byte, counted totals, partial bool) (End, error) {
 	d := decoder{b: data}
 	said := totals{frames: d.uint64(), entries: d.uint64(), data: d.uint64()}
 	end := End(d.string())
 	if err := d.end("end record"); err != nil {
 		return "", err
+	}
+	if partial {
+		counted.entries, counted.data = said.entries, said.data
 	}
 	if said != counted {
 		return "", invalid("end record tells of %d frames, %d entries, %d bytes; the file has %d, %d, %d",

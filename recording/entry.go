@@ -19,6 +19,7 @@ const (
 	Output Kind = 16 // bytes the target sent to the user
 	Stderr Kind = 17 // the same on the extended stream (RFC 4254 §5.2, type 1)
 	Input  Kind = 18 // bytes the user sent; not kept unless asked for, they hold passwords
+	Typed  Kind = 19 // Typing: that the user typed, not what
 
 	ChannelOpen  Kind = 32 // the channel's type
 	PTYRequest   Kind = 33 // PTY
@@ -35,13 +36,14 @@ const (
 	Note         Kind = 44 // text by the gateway, such as a request that it refused
 	File         Kind = 45 // JSON of a transfer.Operation
 	Forward      Kind = 46 // JSON of a forward: what was opened, or how it ended
+	Lost         Kind = 47 // Loss: bytes that are missing here
 )
 
 var kindNames = map[Kind]string{
-	Output: "output", Stderr: "stderr", Input: "input",
+	Output: "output", Stderr: "stderr", Input: "input", Typed: "typed",
 	ChannelOpen: "channel-open", PTYRequest: "pty", Env: "env", Shell: "shell", Exec: "exec", Subsystem: "subsystem",
 	Resize: "resize", Signal: "signal", EOF: "eof", ExitStatus: "exit-status", ExitSignal: "exit-signal",
-	ChannelClose: "channel-close", Note: "note", File: "file", Forward: "forward",
+	ChannelClose: "channel-close", Note: "note", File: "file", Forward: "forward", Lost: "lost",
 }
 
 func (k Kind) String() string {
@@ -55,37 +57,82 @@ func (k Kind) String() string {
 func (k Kind) stream() bool { return k == Output || k == Stderr || k == Input }
 
 func (k Kind) known() bool {
-	return k == kindSession || k == kindEnd || k >= Output && k <= Input || k >= ChannelOpen && k <= Forward
+	return k == kindSession || k == kindEnd || k >= Output && k <= Typed || k >= ChannelOpen && k <= Lost
 }
 
-// entryHeader is the size of kind, time, channel and length before the data.
-const entryHeader = 1 + 8 + 4 + 4
+const (
+	// entryHeader is the most that kind, time, channel and length take before the data.
+	entryHeader = 1 + 8 + 5 + 3
+	// minEntry is the least that an entry takes, and so a frame's entries.
+	minEntry = 1 + 1 + 1 + 1
+	// maxTime is the largest time of an entry in microseconds: what a time.Duration holds.
+	maxTime = math.MaxInt64 / 1000
+)
+
+// pace turns times since the session's start into what stands in entries, and back: the first of a frame as it is,
+// each later one as the step from the one before.
+type pace struct {
+	last    uint64 // microseconds, of the latest entry
+	running bool   // within a frame
+}
+
+// step gives what stands in the entry. A time before the latest entry's becomes that one.
+func (p *pace) step(at time.Duration) uint64 {
+	now := max(uint64(at/time.Microsecond), p.last)
+	step := now
+	if p.running {
+		step = now - p.last
+	}
+	p.last, p.running = now, true
+	return step
+}
+
+// follow is the inverse of step.
+func (p *pace) follow(step uint64) (time.Duration, error) {
+	now := step
+	if p.running {
+		now += p.last
+	}
+	switch {
+	case step > maxTime || now > maxTime:
+		return 0, errors.New("entry has a time beyond all sessions")
+	case now < p.last:
+		return 0, errors.New("entry has a time before the last one's")
+	}
+	p.last, p.running = now, true
+	return time.Duration(now) * time.Microsecond, nil
+}
 
 // putEntry writes e to the front of b, which must have room, and returns how many bytes it took.
-func putEntry(b []byte, e Entry) int {
+func putEntry(b []byte, e Entry, p *pace) int {
 	b[0] = byte(e.Kind)
-	binary.BigEndian.PutUint64(b[1:], uint64(e.At))
-	binary.BigEndian.PutUint32(b[9:], e.Channel)
-	binary.BigEndian.PutUint32(b[13:], uint32(len(e.Data)))
-	return entryHeader + copy(b[entryHeader:], e.Data)
+	n := 1
+	n += binary.PutUvarint(b[n:], p.step(e.At))
+	n += binary.PutUvarint(b[n:], uint64(e.Channel))
+	n += binary.PutUvarint(b[n:], uint64(len(e.Data)))
+	return n + copy(b[n:], e.Data)
 }
 
 // cutEntry takes one entry off the front of b. The entry's data are part of b.
-func cutEntry(b []byte) (Entry, []byte, error) {
-	if len(b) < entryHeader {
-		return Entry{}, nil, errors.New("entry is cut off")
-	}
-	at, size := binary.BigEndian.Uint64(b[1:]), binary.BigEndian.Uint32(b[13:])
-	e := Entry{Kind: Kind(b[0]), At: time.Duration(at), Channel: binary.BigEndian.Uint32(b[9:])}
-	b = b[entryHeader:]
-	switch {
-	case !e.Kind.known():
+func cutEntry(b []byte, p *pace) (Entry, []byte, error) {
+	d := decoder{b: b}
+	e := Entry{Kind: Kind(d.uint8())}
+	if !d.bad && !e.Kind.known() {
 		return Entry{}, nil, fmt.Errorf("entry of %s: %w", e.Kind, ErrVersion)
-	case at > math.MaxInt64:
-		return Entry{}, nil, errors.New("entry has a time beyond all sessions")
-	case uint64(size) > uint64(len(b)):
-		return Entry{}, nil, fmt.Errorf("entry of %d bytes where %d are left", size, len(b))
 	}
-	e.Data = b[:size:size]
-	return e, b[size:], nil
+	step, channel, size := d.uvarint(), d.uvarint(), d.uvarint()
+	switch {
+	case d.bad:
+		return Entry{}, nil, errors.New("entry is cut off, or its numbers are out of form")
+	case channel > math.MaxUint32:
+		return Entry{}, nil, errors.New("entry has a channel beyond all sessions")
+	case size > uint64(len(d.b)):
+		return Entry{}, nil, fmt.Errorf("entry of %d bytes where %d are left", size, len(d.b))
+	}
+	at, err := p.follow(step)
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	e.At, e.Channel, e.Data = at, uint32(channel), d.take(size)
+	return e, d.b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/hpke"
+	"encoding/binary"
 	"testing"
 )
 
@@ -20,13 +21,13 @@ func Reencode(file []byte) (parsed, encoded []byte, err error) {
 
 // ReencodeEntry takes one entry off b and encodes it again.
 func ReencodeEntry(b []byte) (parsed, encoded []byte, err error) {
-	e, rest, err := cutEntry(b)
+	e, rest, err := cutEntry(b, &pace{})
 	if err != nil {
 		return nil, nil, err
 	}
 	encoded = make([]byte, entryHeader+len(e.Data))
-	putEntry(encoded, e)
-	return b[:len(b)-len(rest)], encoded, nil
+	n := putEntry(encoded, e, &pace{})
+	return b[:len(b)-len(rest)], encoded[:n], nil
 }
 
 // PutRaw puts bytes into the current frame that need not be entries.
@@ -72,3 +73,25 @@ func CheckSizes(t *testing.T) {
 		}
 	}
 }
+
+// PressRaw writes a frame that says it is compressed and holds b, which need not be.
+func PressRaw(w *Writer, b []byte) error {
+	PutRaw(w, b)
+	flags := byte(flagPress)
+	if w.segment.Frames == 0 {
+		flags |= flagOpens
+	}
+	nonce, data := w.chain.bind(flags)
+	plain := w.buf[frameHead : frameHead+w.used]
+	sealed := w.aead.Seal(plain[:0], nonce, plain, data)
+	binary.BigEndian.PutUint32(w.buf[:], uint32(len(sealed)))
+	w.buf[4], w.used = flags, 0
+	frame := w.buf[:frameHead+len(sealed)]
+	if err := w.chain.add(frame); err != nil {
+		return err
+	}
+	return w.write(frame)
+}
+
+// Dictionary is how much of the past a writer keeps.
+func Dictionary(w *Writer) int { return cap(w.past.b) }

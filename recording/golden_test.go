@@ -21,7 +21,7 @@ const (
 	goldenFile = "testdata/golden.rec"
 	goldenKey  = "testdata/golden.key"
 	// goldenChain is what the audit log would have for it.
-	goldenChain = "5d8582112db47dc202cfcbd7beeab9dfd110845592dbe8cf1a7766e0efd08e68"
+	goldenChain = "c96fe2c9ba6c50e78155f1bfb4e5c6f1e9a0c6cb72a9a82ac389be53568b8aed"
 )
 
 // golden gives the recording that any reader of the format must be able to open, and its key.

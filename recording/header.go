@@ -17,14 +17,13 @@ import (
 
 const (
 	magic         = "sekisho\x00"
-	formatVersion = 1
+	formatVersion = 2
 	preambleSize  = len(magic) + 2 + 2 + 4 // magic, version, flags, size of the body
 	maxBody       = MaxHeader - preambleSize - ed25519.SignatureSize
 
-	encSize       = 1120    // ML-KEM-768 ciphertext and X25519 share
-	sealedKeySize = 32 + 16 // file key and tag
+	sealedKeySize = 32 + tagSize // file key and tag
 
-	headerContext = "sekisho-recording-header-v1\x00"
+	headerContext = "sekisho-recording-header-v2\x00"
 )
 
 // sessionForm is what a session's ID may look like; it becomes a file name elsewhere.
@@ -32,7 +31,6 @@ var sessionForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
 // clearHeader is the header as it stands in the file.
 type clearHeader struct {
-	suite      Suite
 	session    string
 	started    int64 // Unix nanoseconds
 	signer     ed25519.PublicKey
@@ -46,8 +44,9 @@ type clearHeader struct {
 
 // slot holds the file key for one recipient.
 type slot struct {
+	kem    KEM
 	id     keyID
-	enc    [encSize]byte
+	enc    []byte // as many bytes as the KEM says
 	sealed [sealedKeySize]byte
 }
 
@@ -68,17 +67,17 @@ func (h *clearHeader) sign(signer crypto.Signer) error {
 }
 
 func (h *clearHeader) appendUnsigned(b []byte) []byte {
-	body := binary.BigEndian.AppendUint16(nil, uint16(h.suite))
-	body = append(body, byte(len(h.session)))
+	body := append([]byte(nil), byte(len(h.session)))
 	body = append(body, h.session...)
 	body = binary.BigEndian.AppendUint64(body, uint64(h.started))
 	body = append(body, h.signer...)
 	body = append(body, h.commitment[:]...)
-	body = append(body, byte(len(h.slots)))
+	body = binary.BigEndian.AppendUint16(body, uint16(len(h.slots)))
 	for i := range h.slots {
 		s := &h.slots[i]
+		body = binary.BigEndian.AppendUint16(body, uint16(s.kem))
 		body = append(body, s.id[:]...)
-		body = append(body, s.enc[:]...)
+		body = append(body, s.enc...)
 		body = append(body, s.sealed[:]...)
 	}
 	b = append(b, magic...)
@@ -100,6 +99,8 @@ func readHeader(r io.Reader) (*clearHeader, error) {
 	d := decoder{b: pre[len(magic):]}
 	version, flags, size := d.uint16(), d.uint16(), d.uint32()
 	switch {
+	case version < formatVersion:
+		return nil, invalid("format %d: %w", version, ErrOld)
 	case version != formatVersion:
 		return nil, invalid("format %d: %w", version, ErrVersion)
 	case flags != 0:
@@ -133,35 +134,15 @@ func notEnough(err error) error {
 
 func (h *clearHeader) parseBody(body []byte) error {
 	d := decoder{b: body}
-	h.suite = Suite(d.uint16())
-	if !d.bad && h.suite != SuiteHybrid {
-		return invalid("%s: %w", h.suite, ErrVersion)
-	}
 	h.session = string(d.take(uint64(d.uint8())))
 	started := d.uint64()
 	h.started = int64(started)
 	h.signer = ed25519.PublicKey(d.take(ed25519.PublicKeySize))
 	copy(h.commitment[:], d.take(uint64(len(h.commitment))))
-	count := d.uint8()
-	seen := map[keyID]bool{}
-	for range count {
-		var s slot
-		copy(s.id[:], d.take(uint64(len(s.id))))
-		copy(s.enc[:], d.take(encSize))
-		copy(s.sealed[:], d.take(sealedKeySize))
-		if d.bad {
-			break
-		}
-		if seen[s.id] {
-			return invalid("recipient %s stands twice in the header", s.id)
-		}
-		seen[s.id] = true
-		h.slots = append(h.slots, s)
-	}
-	if err := d.end("header"); err != nil {
-		return invalid("%w", err)
-	}
+	count := d.uint16()
 	switch {
+	case d.bad:
+		return invalid("%w", d.end("header"))
 	case !sessionForm.MatchString(h.session):
 		return invalid("header has no proper session id")
 	case started > math.MaxInt64:
@@ -169,15 +150,45 @@ func (h *clearHeader) parseBody(body []byte) error {
 	case count == 0 || count > MaxRecipients:
 		return invalid("header has %d recipients, not 1 to %d", count, MaxRecipients)
 	}
+	if err := h.parseSlots(&d, int(count)); err != nil {
+		return err
+	}
+	if err := d.end("header"); err != nil {
+		return invalid("%w", err)
+	}
+	return nil
+}
+
+func (h *clearHeader) parseSlots(d *decoder, count int) error {
+	seen := map[keyID]bool{}
+	for range count {
+		s := slot{kem: KEM(d.uint16())}
+		form, ok := s.kem.form()
+		if !ok && !d.bad {
+			return invalid("recipient of %s: %w", s.kem, ErrVersion)
+		}
+		copy(s.id[:], d.take(uint64(len(s.id))))
+		s.enc = d.take(uint64(form.encSize))
+		copy(s.sealed[:], d.take(sealedKeySize))
+		if d.bad {
+			return nil // which the caller finds
+		}
+		if seen[s.id] {
+			return invalid("recipient %s stands twice in the header", s.id)
+		}
+		seen[s.id] = true
+		h.slots = append(h.slots, s)
+	}
 	return nil
 }
 
 // public is what a caller gets to see of the header before the first frame was opened.
 func (h *clearHeader) public() Header {
-	p := Header{Suite: h.suite, Signer: h.signer, Hash: hex.EncodeToString(h.hash[:])}
+	p := Header{Signer: h.signer, Hash: hex.EncodeToString(h.hash[:])}
 	p.Session.ID, p.Session.Started = h.session, time.Unix(0, h.started).UTC()
 	for _, s := range h.slots {
 		p.Recipients = append(p.Recipients, s.id.String())
+		p.Slots = append(p.Slots, Slot{ID: s.id.String(), KEM: s.kem})
 	}
 	return p
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -158,5 +159,13 @@ func TestKeyOnAToken(t *testing.T) {
 	}
 	if _, err := recording.NewPrivateKey(nil, ""); err == nil {
 		t.Error("no token: accepted")
+	}
+	data, _ := write(t, k, out("ls"))
+	if got, err := read(data, k); !errors.Is(err, io.EOF) || len(got) != 1 || tok.asked != 1 {
+		t.Errorf("%d entries, %v, asked %d times", len(got), err, tok.asked)
+	}
+	tok.fails = errors.New("the token was pulled out")
+	if _, err := read(data, k); !errors.Is(err, tok.fails) || errors.Is(err, recording.ErrInvalid) {
+		t.Errorf("a token that fails: %v", err)
 	}
 }

@@ -3,10 +3,11 @@ package recording
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // Payloads of the kinds whose data have a structure. Integers are big-endian; a string is its length as u32 and
-// its bytes (as in RFC 4251 §5). Decoders take exactly what encoders make and refuse everything else.
+// its bytes (as in RFC 4251 §5); a uvarint has seven bits a byte, the lowest first, and no byte too many. Decoders take exactly what encoders make and refuse everything else.
 
 // PTY is the payload of PTYRequest (RFC 4254 §6.2).
 type PTY struct {
@@ -53,13 +54,7 @@ type Exit struct {
 
 // Encode gives the data of the entry.
 func (e Exit) Encode() []byte {
-	b := appendString(nil, e.Signal)
-	if e.CoreDumped {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
-	return appendString(b, e.Message)
+	return appendString(append(appendString(nil, e.Signal), bit(e.CoreDumped)), e.Message)
 }
 
 // DecodeExit is the inverse of Exit.Encode.
@@ -89,6 +84,52 @@ func DecodeExitStatus(data []byte) (uint32, error) {
 	d := decoder{b: data}
 	status := d.uint32()
 	return status, d.end("exit status")
+}
+
+// Typing is the payload of Typed.
+type Typing struct {
+	// Enter: the user pressed Enter; else they began to type, after it or at first.
+	Enter bool
+	// Count is how many times at once, 1 or more: a paste may hold several lines.
+	Count uint32
+}
+
+// Encode gives the data of the entry.
+func (t Typing) Encode() []byte {
+	return binary.AppendUvarint([]byte{bit(t.Enter)}, uint64(max(t.Count, 1)))
+}
+
+// DecodeTyping is the inverse of Typing.Encode.
+func DecodeTyping(data []byte) (Typing, error) {
+	d := decoder{b: data}
+	enter, count := d.bool(), d.uvarint()
+	d.bad = d.bad || count == 0 || count > math.MaxUint32
+	return Typing{Enter: enter, Count: uint32(count)}, d.end("typed")
+}
+
+// Loss is the payload of Lost.
+type Loss struct {
+	// Bytes is how many bytes of output are missing at least.
+	Bytes uint64
+	// Why is for people.
+	Why string
+}
+
+// Encode gives the data of the entry.
+func (l Loss) Encode() []byte { return appendString(binary.AppendUvarint(nil, l.Bytes), l.Why) }
+
+// DecodeLoss is the inverse of Loss.Encode.
+func DecodeLoss(data []byte) (Loss, error) {
+	d := decoder{b: data}
+	l := Loss{Bytes: d.uvarint(), Why: d.string()}
+	return l, d.end("lost")
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func appendString(b []byte, s string) []byte {
@@ -137,6 +178,17 @@ func (d *decoder) uint64() uint64 {
 		return binary.BigEndian.Uint64(f)
 	}
 	return 0
+}
+
+// uvarint takes the shortest form only, so that each number has one.
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if d.bad || n <= 0 || n > 1 && d.b[n-1] == 0 {
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
 }
 
 func (d *decoder) string() string { return string(d.take(uint64(d.uint32()))) }

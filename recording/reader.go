@@ -19,6 +19,10 @@ type Reader struct {
 	header  Header
 	plain   []byte // entries of the current frame that are still to come
 	scratch []byte
+	past    dictionary
+	press   inflater
+	pace    pace
+	partial bool // the beginning was not read, so that totals say nothing
 	counted totals
 	last    time.Duration
 	end     End
@@ -35,6 +39,47 @@ func NewReader(r io.Reader, key *PrivateKey) (*Reader, error) {
 		return nil, err
 	}
 	return openContainer(file, key)
+}
+
+// NewReaderAt begins in the middle. start is where the recording begins, of which the header is needed and the first
+// frame, with the description of the session, is welcome; body begins with segment s (byte s.Offset), and may go on
+// with those after it. What the facts in s have wrong about the place fails as a changed file does; what they have
+// wrong about the segment's end shows when it is reached. For a segment that still runs give its [Segment.Beginning].
+func NewReaderAt(start, body io.Reader, s Segment, key *PrivateKey) (*Reader, error) {
+	if err := s.check(); err != nil {
+		return nil, segmentError(err)
+	}
+	if s.Index == 0 {
+		r, err := NewReader(body, key)
+		if err != nil {
+			return nil, err
+		}
+		return r, r.expect(s)
+	}
+	file, err := newContainer(start)
+	if err != nil {
+		return nil, err
+	}
+	r, err := openContainer(file, key)
+	if err != nil {
+		return nil, err
+	}
+	r.file, r.err, r.partial, r.plain = file.resume(body, s), nil, true, nil
+	r.past.clear()
+	r.pace, r.counted, r.last = pace{}, totals{}, 0
+	return r, r.expect(s)
+}
+
+// expect holds the running segment, or the one that comes, against s.
+func (r *Reader) expect(s Segment) error {
+	if s.Index == 0 && r.header.Hash != s.Chain {
+		return invalid("read recording: its header is not the one that segment 0 is to begin with")
+	}
+	r.file.closed = func(found Segment) error {
+		r.file.closed = nil
+		return s.differs(found, true)
+	}
+	return nil
 }
 
 func openContainer(file *container, key *PrivateKey) (*Reader, error) {
@@ -54,7 +99,7 @@ func (r *Reader) describe() error {
 	if last, err := r.open(); err != nil || last {
 		return orChanged(err)
 	}
-	e, rest, err := cutEntry(r.plain)
+	e, rest, err := cutEntry(r.plain, &r.pace)
 	if err != nil || e.Kind != kindSession || len(rest) > 0 || e.At != 0 || e.Channel != 0 {
 		return invalid("read recording: its first frame does not describe the session")
 	}
@@ -92,7 +137,7 @@ func (r *Reader) Next() (Entry, error) {
 	if r.err != nil {
 		return Entry{}, r.err
 	}
-	e, rest, err := cutEntry(r.plain)
+	e, rest, err := r.cut()
 	if err == nil && (e.Kind == kindSession || e.Kind == kindEnd) {
 		err = fmt.Errorf("entry of %s is out of place", e.Kind)
 	}
@@ -122,21 +167,44 @@ func (r *Reader) open() (last bool, err error) {
 	if err != nil {
 		return false, r.file.broken(errChanged)
 	}
-	if err := r.file.accept(frame); err != nil {
+	plain := r.scratch
+	if flags&flagOpens != 0 {
+		r.past.clear()
+	}
+	if flags&flagPress != 0 {
+		if plain, err = r.press.inflate(plain, r.past.b); err != nil {
+			return false, r.file.broken(err)
+		}
+	}
+	if err := r.file.accept(frame, flags); err != nil {
 		return false, err
 	}
-	r.plain = r.scratch
+	r.past.add(plain)
+	r.plain, r.pace.running = plain, false
 	return flags&flagLast != 0, nil
+}
+
+// cut takes the next entry of the frame, and its time into the segment.
+func (r *Reader) cut() (Entry, []byte, error) {
+	first := !r.pace.running && r.file.segment.Frames == 1
+	e, rest, err := cutEntry(r.plain, &r.pace)
+	if err == nil {
+		if first {
+			r.file.segment.First = e.At
+		}
+		r.file.segment.Last = e.At
+	}
+	return e, rest, err
 }
 
 // finish reads the end record from the last frame and the signature behind it. All is well when it says io.EOF.
 func (r *Reader) finish() error {
-	e, rest, err := cutEntry(r.plain)
+	e, rest, err := r.cut()
 	if err != nil || e.Kind != kindEnd || len(rest) > 0 || e.Channel != 0 {
 		return invalid("read recording: its last frame is no end record")
 	}
 	r.counted.frames = r.file.chain.seq - 1
-	end, err := checkEnd(e.Data, r.counted)
+	end, err := checkEnd(e.Data, r.counted, r.partial)
 	if err != nil {
 		return invalid("read recording: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sekisho/sekisho"
@@ -25,13 +26,13 @@ import (
 // Bounds of the format. A reader never allocates more than these, whatever a file says.
 const (
 	// MaxHeader is the most bytes a header takes, its signature included.
-	MaxHeader = 64 << 10
+	MaxHeader = 320 << 10
 	// MaxFrame is the most bytes a frame takes in the file, its length, flags and tag included.
 	MaxFrame = 64 << 10
 	// MaxData is the most bytes of one entry. Append splits longer output, and refuses longer data of other kinds.
 	MaxData = MaxFrame - frameOverhead - entryHeader
 	// MaxRecipients is how many keys one recording can be sealed to.
-	MaxRecipients = 32
+	MaxRecipients = 256
 	// maxFrames keeps the number of frames under one key far below what AES-GCM bears.
 	maxFrames = 1 << 32
 )
@@ -40,8 +41,11 @@ const (
 // end record: the gateway died, the session still runs, or somebody took the tail away.
 var ErrCut = errors.New("the recording has no end record")
 
-// ErrVersion is returned, wrapped, for files of a newer format, suite or feature than this reader knows.
+// ErrVersion is returned, wrapped, for files of a newer format, kind of key or feature than this reader knows.
 var ErrVersion = errors.New("made by a newer version")
+
+// ErrOld is returned, wrapped, for files of a format that was never released.
+var ErrOld = errors.New("made by an older version, which only that version reads")
 
 // ErrInvalid is what errors wrap that mean: this file is not as a writer made it. Errors of the underlying reader
 // and writer do not wrap it, and neither do ErrCut and WrongKeyError.
@@ -54,18 +58,12 @@ func (e invalidError) Unwrap() []error { return []error{e.error, ErrInvalid} }
 
 func invalid(format string, args ...any) error { return invalidError{fmt.Errorf(format, args...)} }
 
-// Suite names the algorithms of a file.
-type Suite uint16
-
-// SuiteHybrid is HPKE with MLKEM768-X25519, HKDF-SHA256 and AES-256-GCM for the file key, AES-256-GCM for frames,
-// SHA-256 for the chain and Ed25519 for signatures.
-const SuiteHybrid Suite = 1
-
-func (s Suite) String() string {
-	if s == SuiteHybrid {
-		return "mlkem768-x25519/hkdf-sha256/aes-256-gcm"
-	}
-	return fmt.Sprintf("suite %d", uint16(s))
+// Slot is one recipient's place in a header.
+type Slot struct {
+	// ID names the key: "rk_" and 16 hex digits.
+	ID string
+	// KEM is its kind.
+	KEM KEM
 }
 
 // Header is what stands at the beginning of a recording.
@@ -75,14 +73,23 @@ type Header struct {
 	Session sekisho.Session
 	// The fields below are filled in by the writer and the reader; NewWriter ignores them.
 
-	Suite Suite
-	// Recipients are the IDs of the keys that open the file.
+	// Recipients are the IDs of the keys that open the file, Slots the same with their kinds.
 	Recipients []string
+	Slots      []Slot
 	// Signer is the public half of the key that signed header and end. That the signature is right says nothing
 	// until Signer is known to be a gateway's.
 	Signer ed25519.PublicKey
 	// Hash is the hex SHA-256 of the header's bytes, where the chain begins.
 	Hash string
+}
+
+// CheckKey returns a *WrongKeyError unless the file is sealed to the key with that ID. A key that is locked, or on a
+// token, can so be told from the right one before anybody is asked for a passphrase.
+func (h Header) CheckKey(id string) error {
+	if slices.Contains(h.Recipients, id) {
+		return nil
+	}
+	return &WrongKeyError{Have: id, Want: h.Recipients}
 }
 
 // End says why a recording was closed.
@@ -110,7 +117,8 @@ type Summary struct {
 // Entry is one thing that happened in a session.
 type Entry struct {
 	Kind Kind
-	// At is the time since the session started, never negative.
+	// At is the time since the session started, never negative. The file keeps microseconds, and times never go
+	// back in it: what a Writer gets too late has the time of the entry before.
 	At time.Duration
 	// Channel tells the session's channels apart; entries about the whole connection have 0.
 	Channel uint32

@@ -125,10 +125,12 @@ func TestRoundTrip(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		w, f := newWriter(t, key)
 		var want []recording.Entry
+		at := time.Duration(0)
 		for range random.IntN(60) {
+			at += time.Duration(random.Int64N(1<<random.IntN(46))) * time.Microsecond
 			e := recording.Entry{
 				Kind:    kinds[random.IntN(len(kinds))],
-				At:      time.Duration(random.Int64()),
+				At:      at,
 				Channel: random.Uint32(),
 				Data:    bytes.Repeat([]byte{byte(random.Uint32())}, random.IntN(1<<random.IntN(17))%(recording.MaxData+1)),
 			}

@@ -17,16 +17,18 @@ import (
 )
 
 const (
-	keyContext        = "sekisho-recording-v1\x00"
-	frameKeyInfo      = "sekisho-recording-v1 frames"
-	commitmentKeyInfo = "sekisho-recording-v1 commitment"
+	keyContext        = "sekisho-recording-v2\x00"
+	frameKeyInfo      = "sekisho-recording-v2 frames"
+	commitmentKeyInfo = "sekisho-recording-v2 commitment"
 
 	tagSize       = 16
 	frameHead     = 4 + 1 // length of what is sealed, flags
 	frameOverhead = frameHead + tagSize
 	maxPlain      = MaxFrame - frameOverhead
 
-	flagLast = 1 // the frame holds the end record, and a signature comes after it
+	flagLast  = 1 // the frame holds the end record, and a signature comes after it
+	flagOpens = 2 // the frame opens a segment: no dictionary reaches over its beginning
+	flagPress = 4 // the entries are compressed
 )
 
 // WrongKeyError says that a private key is for other recordings.
@@ -40,9 +42,9 @@ func (e *WrongKeyError) Error() string {
 	return fmt.Sprintf("key %s does not open this recording; it was sealed to %s", e.Have, strings.Join(e.Want, ", "))
 }
 
-// keyInfo is HPKE's info: it binds a sealed file key to format, suite and session.
-func keyInfo(suite Suite, session string) []byte {
-	b := binary.BigEndian.AppendUint16([]byte(keyContext), uint16(suite))
+// keyInfo is HPKE's info: it binds a sealed file key to format, kind of key and session.
+func keyInfo(kem KEM, session string) []byte {
+	b := binary.BigEndian.AppendUint16([]byte(keyContext), uint16(kem))
 	return append(b, session...)
 }
 
@@ -50,28 +52,34 @@ func keyInfo(suite Suite, session string) []byte {
 func (h *clearHeader) sealKey(recipients []Recipient) (cipher.AEAD, error) {
 	var key [32]byte
 	rand.Read(key[:]) // never fails (Go 1.24)
-	info := keyInfo(h.suite, h.session)
 	for _, to := range recipients {
-		if to.kem != MLKEM768X25519 {
-			return nil, fmt.Errorf("seal file key to %s: keys of %s do not fit this format", to.ID(), to.kem)
-		}
-		enc, sender, err := hpke.NewSender(to.public, hpke.HKDFSHA256(), hpke.AES256GCM(), info)
+		s, err := sealSlot(to, key[:], h.session)
 		if err != nil {
 			return nil, fmt.Errorf("seal file key to %s: %w", to.ID(), err)
-		}
-		sealed, err := sender.Seal(nil, key[:])
-		if err != nil {
-			return nil, fmt.Errorf("seal file key to %s: %w", to.ID(), err)
-		}
-		s := slot{id: to.id}
-		if copy(s.enc[:], enc) != len(enc) || copy(s.sealed[:], sealed) != len(sealed) {
-			return nil, fmt.Errorf("seal file key to %s: unexpected size", to.ID())
 		}
 		h.slots = append(h.slots, s)
 	}
 	aead, commitment, err := deriveKeys(key[:])
 	h.commitment = commitment
 	return aead, err
+}
+
+func sealSlot(to Recipient, key []byte, session string) (slot, error) {
+	s := slot{kem: to.kem, id: to.id}
+	enc, sender, err := hpke.NewSender(to.public, hpke.HKDFSHA256(), hpke.AES256GCM(), keyInfo(to.kem, session))
+	if err != nil {
+		return s, err
+	}
+	sealed, err := sender.Seal(nil, key)
+	if err != nil {
+		return s, err
+	}
+	if form, _ := to.kem.form(); len(enc) != form.encSize || len(sealed) != sealedKeySize {
+		return s, errors.New("unexpected size")
+	}
+	s.enc = enc
+	copy(s.sealed[:], sealed)
+	return s, nil
 }
 
 // openKey finds the slot for k and opens it.
@@ -81,7 +89,10 @@ func (h *clearHeader) openKey(k *PrivateKey) (cipher.AEAD, error) {
 		return nil, &WrongKeyError{Have: k.ID(), Want: h.public().Recipients}
 	}
 	s := &h.slots[i]
-	recipient, err := hpke.NewRecipient(s.enc[:], k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), keyInfo(h.suite, h.session))
+	if s.kem != k.to.kem {
+		return nil, invalid("open file key with %s: the header takes it for a key of %s", k.ID(), s.kem)
+	}
+	recipient, err := hpke.NewRecipient(s.enc, k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), keyInfo(s.kem, h.session))
 	var failed exchangeError
 	if errors.As(err, &failed) {
 		return nil, fmt.Errorf("open file key with %s: %w", k.ID(), failed.error)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sekisho/sekisho"
 )
 
 // VerifyOptions say what a recording is held against. Empty fields are not checked.
@@ -19,6 +21,11 @@ type VerifyOptions struct {
 	Signers []ed25519.PublicKey
 	// Chain is the hex SHA-256 that the audit log has for the closed recording.
 	Chain string
+	// Cut is the one that it has for a recording that the gateway did not close (recording.interrupted): how far the
+	// recording went when the gateway started again. What is shorter, longer or closed is not that recording.
+	Cut string
+	// Manifest is what the recording's index says of its segments.
+	Manifest *Manifest
 	// Session is the ID of the session that the recording should be of.
 	Session string
 }
@@ -32,6 +39,11 @@ type Report struct {
 	Chain  string
 	// Complete: there is an end record, and it is signed.
 	Complete bool
+	// Noted: there is no end record, but the recording goes exactly as far as VerifyOptions.Cut says. The error is
+	// still ErrCut.
+	Noted bool
+	// Segments counts those that have begun.
+	Segments int
 	// Trusted: the signer is one of VerifyOptions.Signers.
 	Trusted bool
 	// Opened: a key was given and every frame up to there opened. Only then are the fields below known.
@@ -53,20 +65,51 @@ func Verify(r io.Reader, opts VerifyOptions) (Report, error) {
 	if err := opts.checkHeader(&report); err != nil {
 		return report, err
 	}
+	if opts.Manifest != nil {
+		if err := opts.Manifest.checkHeader(report.Header); err != nil {
+			return report, err
+		}
+		file.closed = func(s Segment) error { return opts.Manifest.checkSegment(s, opts.Key != nil) }
+	}
 	if opts.Key != nil {
 		err = verifyOpened(file, opts.Key, &report)
 	} else {
 		err = verifyClosed(file)
 	}
-	report.Frames, report.Bytes = int64(file.chain.seq), file.bytes
+	report.Frames, report.Bytes, report.Segments = int64(file.chain.seq), file.bytes, file.segments()
 	report.Chain, report.Complete = hex.EncodeToString(file.chain.now[:]), file.done
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrCut) {
 		return report, err
 	}
-	if opts.Chain != "" && !strings.EqualFold(opts.Chain, report.Chain) {
-		return report, invalid("verify recording: its chain ends in %s, but the audit log has %s", report.Chain, opts.Chain)
+	if wrong := opts.checkChain(&report); wrong != nil {
+		return report, wrong
 	}
-	return report, nil
+	if wrong := opts.checkIndex(&report); wrong != nil {
+		return report, wrong
+	}
+	return report, err
+}
+
+// checkChain holds what was read against the audit log.
+func (o *VerifyOptions) checkChain(report *Report) error {
+	switch {
+	case report.Complete && o.Cut != "":
+		return invalid("verify recording: it is closed, but the audit log has it as interrupted at %s", o.Cut)
+	case report.Complete && o.Chain != "" && !strings.EqualFold(o.Chain, report.Chain):
+		return invalid("verify recording: its chain ends in %s, but the audit log has %s", report.Chain, o.Chain)
+	case !report.Complete && o.Cut != "" && !strings.EqualFold(o.Cut, report.Chain):
+		return invalid("verify recording: it stops at chain %s, but the audit log has %s: it was cut again, or went on", report.Chain, o.Cut)
+	}
+	report.Noted = !report.Complete && o.Cut != ""
+	return nil
+}
+
+// checkIndex finds segments that the manifest does not have.
+func (o *VerifyOptions) checkIndex(report *Report) error {
+	if o.Manifest == nil || !report.Complete || o.Manifest.State == sekisho.RecordingOpen || len(o.Manifest.Segments) == report.Segments {
+		return nil
+	}
+	return invalid("verify recording: it has %d segments, its manifest %d", report.Segments, len(o.Manifest.Segments))
 }
 
 func (o *VerifyOptions) checkHeader(report *Report) error {
@@ -105,7 +148,7 @@ func verifyClosed(file *container) error {
 		if err != nil {
 			return err
 		}
-		if err := file.accept(frame); err != nil {
+		if err := file.accept(frame, flags); err != nil {
 			return err
 		}
 		if flags&flagLast != 0 {

@@ -27,16 +27,21 @@ var frames = sync.Pool{New: func() any { return new([MaxFrame]byte) }}
 // Writer writes one recording. It is not safe for concurrent use. After the first error from sealing or from the
 // sink every call returns that error: the file then ends at the last whole frame.
 type Writer struct {
-	sink   Sink
-	signer crypto.Signer
-	header Header
-	aead   cipher.AEAD
-	chain  *chain
-	buf    *[MaxFrame]byte // nil while nothing is pending
-	used   int             // bytes of entries in buf, behind the frame's head
-	bytes  int64           // written to the sink
-	total  totals
-	err    error
+	sink    Sink
+	signer  crypto.Signer
+	header  Header
+	aead    cipher.AEAD
+	chain   *chain
+	buf     *[MaxFrame]byte // nil while nothing is pending
+	press   *press          // nil unless a compressed frame is being written
+	used    int             // bytes of entries in buf, behind the frame's head
+	first   uint64          // time of the first of them, microseconds
+	pace    pace
+	past    dictionary
+	segment Segment // the running one; without frames until one is written
+	bytes   int64   // written to the sink
+	total   totals
+	err     error
 }
 
 // NewWriter begins a recording: when it returns, the header and the sealed description of the session are durable.
@@ -55,6 +60,7 @@ func NewWriter(sink Sink, h Header, recipients []Recipient, signer crypto.Signer
 	}
 	w := &Writer{sink: sink, signer: signer, header: clear.public(), aead: aead, chain: newChain(clear.hash)}
 	w.header.Session = h.Session
+	w.segment.Chain = w.header.Hash
 	if err := w.begin(clear.bytes, h); err != nil {
 		return nil, err
 	}
@@ -86,7 +92,7 @@ func newHeader(h Header, recipients []Recipient, signer crypto.Signer) (*clearHe
 		}
 		seen[to.id] = true
 	}
-	return &clearHeader{suite: SuiteHybrid, session: h.Session.ID, started: started.UnixNano(), signer: public}, nil
+	return &clearHeader{session: h.Session.ID, started: started.UnixNano(), signer: public}, nil
 }
 
 // begin writes header and first frame in one piece.
@@ -104,9 +110,7 @@ func (w *Writer) begin(header []byte, h Header) error {
 	if err != nil {
 		return err
 	}
-	err = w.write(append(header, frame...))
-	w.release()
-	if err != nil {
+	if err := w.write(append(header, frame...)); err != nil {
 		return err
 	}
 	return w.sync()
@@ -153,7 +157,11 @@ func (w *Writer) put(e Entry) {
 	if w.buf == nil {
 		w.buf = frames.Get().(*[MaxFrame]byte)
 	}
-	w.used += putEntry(w.buf[frameHead+w.used:], e)
+	first := w.used == 0
+	w.used += putEntry(w.buf[frameHead+w.used:], e, &w.pace)
+	if first {
+		w.first = w.pace.last
+	}
 }
 
 // push seals what is pending and writes it, without waiting until it is durable.
@@ -165,9 +173,7 @@ func (w *Writer) push() error {
 	if err != nil {
 		return err
 	}
-	err = w.write(frame)
-	w.release()
-	return err
+	return w.write(frame)
 }
 
 // Flush seals what is pending, writes it in one piece and syncs the sink. When it returns, all that was appended is
@@ -177,6 +183,32 @@ func (w *Writer) Flush() error {
 		return err
 	}
 	return w.sync()
+}
+
+// Cut closes the running segment: what is pending is written, without waiting until it is durable, and the next frame
+// opens a new segment. It returns the facts about the closed one. A segment without frames is not closed: then Cut
+// returns it as it is, and it goes on.
+func (w *Writer) Cut() (Segment, error) {
+	if err := w.push(); err != nil {
+		return Segment{}, err
+	}
+	closed := w.Segment()
+	if closed.Frames == 0 {
+		return closed, nil
+	}
+	if closed.Index+1 >= MaxSegments {
+		return Segment{}, fmt.Errorf("cut recording: it has %d segments already", MaxSegments)
+	}
+	w.segment = Segment{Index: closed.Index + 1, Offset: w.bytes, Frame: int64(w.chain.seq), Chain: hex.EncodeToString(w.chain.now[:])}
+	return closed, nil
+}
+
+// Segment tells of the running segment, as far as it is written; what is pending does not count. After Close it is
+// the last one, with the signature. Its times are those of its entries so far.
+func (w *Writer) Segment() Segment {
+	s := w.segment
+	s.Bytes = w.bytes - s.Offset
+	return s
 }
 
 // Close writes the end record, signs the chain and waits until it is durable. It does not close the sink.
@@ -206,7 +238,6 @@ func (w *Writer) Close(end End, at time.Duration) (Summary, error) {
 	if err := w.write(append(frame, signature...)); err != nil {
 		return Summary{}, err
 	}
-	w.release()
 	if err := w.sync(); err != nil {
 		return Summary{}, err
 	}
@@ -214,16 +245,25 @@ func (w *Writer) Close(end End, at time.Duration) (Summary, error) {
 	return Summary{Chain: hex.EncodeToString(w.chain.now[:]), Bytes: w.bytes}, nil
 }
 
-// seal makes a frame of what is pending, in place. The frame is valid until release.
+// seal makes a frame of what is pending. The frame is valid until write.
 func (w *Writer) seal(flags byte) ([]byte, error) {
-	b := w.buf[:]
-	plain := b[frameHead : frameHead+w.used]
+	plain := w.buf[frameHead : frameHead+w.used]
+	if w.segment.Frames == 0 {
+		flags |= flagOpens
+		w.past.clear()
+	}
+	b, size := w.buf[:], len(plain)
+	if flags&flagLast == 0 && w.shrink(plain) {
+		b, size, flags = w.press.frame[:], w.press.used, flags|flagPress
+	}
+	w.past.add(plain)
 	nonce, data := w.chain.bind(flags)
-	sealed := w.aead.Seal(plain[:0], nonce, plain, data)
+	entries := b[frameHead : frameHead+size]
+	sealed := w.aead.Seal(entries[:0], nonce, entries, data)
 	binary.BigEndian.PutUint32(b, uint32(len(sealed)))
 	b[4] = flags
 	frame := b[:frameHead+len(sealed)]
-	w.used = 0
+	w.used, w.pace.running = 0, false
 	if err := w.chain.add(frame); err != nil {
 		w.err = err
 		return nil, err
@@ -231,13 +271,35 @@ func (w *Writer) seal(flags byte) ([]byte, error) {
 	return frame, nil
 }
 
+// shrink compresses the entries of a frame into press, if that makes them fewer.
+func (w *Writer) shrink(plain []byte) bool {
+	if len(plain) < minPressed {
+		return false
+	}
+	p := presses.Get().(*press)
+	if !p.shrink(plain, w.past.b) {
+		presses.Put(p)
+		return false
+	}
+	w.press = p
+	return true
+}
+
+// write hands b, which ends with the frame that was sealed last, to the sink, and gives the buffers back.
 func (w *Writer) write(b []byte) error {
-	n, err := w.sink.Write(b)
-	w.bytes += int64(n)
+	_, err := w.sink.Write(b)
+	w.release()
 	if err != nil {
 		w.err = fmt.Errorf("write recording: %w", err)
+		return w.err
 	}
-	return w.err
+	w.bytes += int64(len(b))
+	if w.segment.Frames == 0 {
+		w.segment.First = time.Duration(w.first) * time.Microsecond
+	}
+	w.segment.Frames++
+	w.segment.Last = time.Duration(w.pace.last) * time.Microsecond
+	return nil
 }
 
 func (w *Writer) sync() error {
@@ -251,5 +313,9 @@ func (w *Writer) release() {
 	if w.buf != nil {
 		frames.Put(w.buf)
 		w.buf = nil
+	}
+	if w.press != nil {
+		presses.Put(w.press)
+		w.press = nil
 	}
 }

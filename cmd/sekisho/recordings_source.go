@@ -236,6 +236,8 @@ func bad(err error) error {
 		}
 	case errors.Is(err, recording.ErrVersion):
 		return &sekisho.Refusal{Sentence: fmt.Sprintf("This recording cannot be read: %s.", what), Next: "Use a newer sekisho.", Cause: err}
+	case errors.Is(err, recording.ErrOld):
+		return &sekisho.Refusal{Sentence: fmt.Sprintf("This recording cannot be read: %s.", what), Next: "Use the sekisho of its time.", Cause: err}
 	case errors.Is(err, recording.ErrInvalid):
 		return &sekisho.Refusal{
 			Sentence: fmt.Sprintf("Not valid: %s.", what),
