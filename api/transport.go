@@ -83,6 +83,7 @@ func (t *Transport) check(r *http.Request) error {
 type Clients struct {
 	SignIn    apiv1connect.SignInServiceClient
 	Access    apiv1connect.AccessServiceClient
+	Session   apiv1connect.SessionServiceClient
 	Recording apiv1connect.RecordingServiceClient
 	Audit     apiv1connect.AuditServiceClient
 	Connector apiv1connect.ConnectorServiceClient
@@ -98,6 +99,7 @@ func NewClients(t *Transport, opts ...connect.ClientOption) *Clients {
 	return &Clients{
 		SignIn:    apiv1connect.NewSignInServiceClient(hc, base, opts...),
 		Access:    apiv1connect.NewAccessServiceClient(hc, base, opts...),
+		Session:   apiv1connect.NewSessionServiceClient(hc, base, opts...),
 		Recording: apiv1connect.NewRecordingServiceClient(hc, base, opts...),
 		Audit:     apiv1connect.NewAuditServiceClient(hc, base, opts...),
 		Connector: apiv1connect.NewConnectorServiceClient(hc, base, opts...),

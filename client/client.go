@@ -114,6 +114,9 @@ func (c *Client) SignIns() apiv1connect.SignInServiceClient { return c.tokened.S
 // Access is the service that gives access to targets.
 func (c *Client) Access() apiv1connect.AccessServiceClient { return c.tokened.Access }
 
+// Sessions is the service for sessions that run.
+func (c *Client) Sessions() apiv1connect.SessionServiceClient { return c.tokened.Session }
+
 // Recordings is the service for sealed recordings.
 func (c *Client) Recordings() apiv1connect.RecordingServiceClient { return c.tokened.Recording }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -23,8 +24,18 @@ func bounded(next http.Handler, send time.Duration) http.Handler {
 		sent := &counted{ReadCloser: r.Body}
 		sent.ended.Store(r.Body == http.NoBody)
 		r.Body = http.MaxBytesReader(w, sent, maxMessage+maxMessage/8)
-		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn, sent: sent, http1: r.ProtoMajor == 1}, r)
+		cutting := r.WithContext(context.WithValue(r.Context(), cutKey{}, conn))
+		next.ServeHTTP(&patient{ResponseWriter: w, conn: conn, sent: sent, http1: r.ProtoMajor == 1}, cutting)
 	})
+}
+
+type cutKey struct{}
+
+// cut ends the answer to a call whose caller does not take it.
+func cut(ctx context.Context) {
+	if conn, ok := ctx.Value(cutKey{}).(*http.ResponseController); ok {
+		_ = conn.SetWriteDeadline(time.Now())
+	}
 }
 
 // counted knows whether a body has arrived whole.

@@ -81,6 +81,17 @@ type Config struct {
 	Events Events
 	// OpenRecording opens a sealed recording as it is kept and tells its bytes. Absence wraps sekisho.ErrNotFound.
 	OpenRecording func(ctx context.Context, session string) (io.ReadCloser, int64, error)
+	// Live is what the gateways know of the sessions that run.
+	Live LiveSessions
+	// FollowRecording opens the sealed recording of a live session at an offset and tells how many bytes of it are durable.
+	// Reading gives what is durable, waits for more, and ends when the recording is closed, or with ctx. Absence wraps
+	// sekisho.ErrNotFound.
+	FollowRecording func(ctx context.Context, session string, offset int64) (file io.ReadCloser, durable int64, err error)
+	// Changed gives a channel that is closed when something has changed since by which people may do what they do: the
+	// policies in force, or whose sign-in lives. What lasts is then judged again. May be nil.
+	Changed func() <-chan struct{}
+	// Closing is closed when calls that last are to end, because the house goes down. May be nil.
+	Closing <-chan struct{}
 	// Linked reports whether a connector's link to that target is up. May be nil.
 	Linked func(target string) bool
 	// Cut ends the links of a connector whose targets were given to another, so that it must link anew and gets only
@@ -107,6 +118,17 @@ type Links interface {
 	Sign(ca.LinkRequest) ([]byte, error)
 }
 
+// LiveSessions is what the door needs of gateways.
+type LiveSessions interface {
+	// Sessions lists those that were let in, in any order.
+	Sessions(context.Context) ([]sekisho.Live, error)
+	// Watch counts a watcher until leave is called, and tells the session's user over told channels if the limits say so.
+	// The error wraps sekisho.ErrNotFound where the session does not run, and is a Refusal where nobody can watch it.
+	Watch(ctx context.Context, session, who string) (told int, leave func(), err error)
+	// Stop ends a session and reports whether it ran. Its user is told by whom and why.
+	Stop(ctx context.Context, session, by, reason string) (bool, error)
+}
+
 // Events is what the door needs of audit.Log.
 type Events interface {
 	Query(context.Context, sekisho.EventQuery) ([][]byte, error)
@@ -119,6 +141,7 @@ type Store interface {
 	Connectors
 	Pendings
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
+	SignIn(ctx context.Context, id string) (*sekisho.SignIn, error)
 }
 
 // Targets keeps targets by name.
@@ -159,6 +182,7 @@ type door struct {
 	// and no report of a host undoes a binding.
 	binding sync.Mutex
 	hosts   hostCertificates
+	watches watches
 	alarms  alarms
 }
 
@@ -178,6 +202,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	mux.Handle(apiv1connect.NewSignInServiceHandler(signIns{d}, opts...))
 	mux.Handle(apiv1connect.NewAccessServiceHandler(access{d}, opts...))
+	mux.Handle(apiv1connect.NewSessionServiceHandler(sessions{d}, opts...))
 	mux.Handle(apiv1connect.NewRecordingServiceHandler(recordings{d}, opts...))
 	mux.Handle(apiv1connect.NewAuditServiceHandler(auditLog{d}, opts...))
 	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
@@ -197,6 +222,8 @@ func (d *door) check() error {
 		return errors.New("sign-in desk, pass issuer, CA and link CA are all needed")
 	case d.Policies == nil || d.Store == nil || d.Note == nil || d.Events == nil || d.OpenRecording == nil:
 		return errors.New("policies, store, audit log and recordings are all needed")
+	case d.Live == nil || d.FollowRecording == nil:
+		return errors.New("live sessions and a way to follow recordings are both needed")
 	case d.Now == nil || d.Log == nil:
 		return errors.New("clock and log are both needed")
 	}
@@ -208,6 +235,9 @@ func (d *door) check() error {
 	}
 	if d.Cut == nil {
 		d.Cut = func(string) {}
+	}
+	if d.Changed == nil {
+		d.Changed = func() <-chan struct{} { return nil }
 	}
 	if d.Healthy == nil {
 		d.Healthy = func(context.Context) error { return nil }

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ const policies = `
 @id("ops-db") @audit("strict") @pty("deny") permit (principal in Group::"dba", action == Action::"connect", resource == Target::"db1");
 @id("fresh") @fresh("15m") permit (principal in Group::"fresh", action == Action::"connect", resource == Target::"web3");
 @id("auditors") permit (principal in Group::"auditors", action in [Action::"readAudit", Action::"readRecordings"], resource);
+@id("watchers") permit (principal in Group::"watchers", action == Action::"watchSessions", resource == Target::"db1");
+@id("enders") permit (principal in Group::"enders", action == Action::"endSessions", resource == Target::"db1") when { context.person != "chief@example.com" };
 `
 
 // idp vouches for whoever the test says.
@@ -80,6 +83,9 @@ type house struct {
 	logged  *syncBuffer
 	files   map[string][]byte
 	handler http.Handler
+	live    *liveSessions
+	set     atomic.Pointer[policy.Set]
+	closing chan struct{}
 	cut     []string // connectors whose links were cut
 
 	mu    sync.Mutex
@@ -151,7 +157,8 @@ func newHouse(t *testing.T) *house {
 	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Note: h.log.Append, Now: h.now}))(t)
 	h.links = must(ca.OpenLinks(must(ca.OpenECDSA(filepath.Join(dir, "keys", "link")))(t), filepath.Join(dir, "keys", "link.pem"), h.now))(t)
 	h.key = must(ca.OpenECDSA(filepath.Join(dir, "keys", "pass")))(t)
-	set := must(policy.Load([]policy.File{{Name: "test.cedar", Text: []byte(policies)}}))(t)
+	h.live, h.closing = newLiveSessions(), make(chan struct{})
+	h.set.Store(must(policy.Load([]policy.File{{Name: "test.cedar", Text: []byte(policies)}}))(t))
 	h.desk = must(login.New(login.Config{
 		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger,
 		Note: func(ctx context.Context, ev *sekisho.Event) error { return h.log.Append(ctx, ev) },
@@ -161,8 +168,8 @@ func newHouse(t *testing.T) *house {
 		Gateways: []string{h.url + "/v1/stream"}, SSHGateway: "gw.example.com:2222", AgentTTL: 30 * time.Minute, AuditKey: h.log.VerifierKey(),
 		Recipients: []*apiv1.Recipient{{Id: "rk_0123456789abcdef", Label: "auditors", Kem: "mlkem768-x25519", Default: true}},
 		Desk:       h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
-		Policies: func() *policy.Set { return set }, Store: h.db, Note: h.log.Append, Events: h.log,
-		OpenRecording: h.openRecording, Linked: func(target string) bool { return target == "web1" },
+		Policies: h.set.Load, Store: h.db, Note: h.log.Append, Events: h.log,
+		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
 		Cut: func(connector string) { h.cut = append(h.cut, connector) },
 		Now: h.now, Log: logger,
 	}))(t)

@@ -141,19 +141,29 @@ func (d recordings) Download(ctx context.Context, req *connect.Request[apiv1.Dow
 	if err := d.Note(ctx, ev); err != nil {
 		return fmt.Errorf("note reading: %w", err)
 	}
-	return send(io.LimitReader(file, total), total, stream)
+	open, err := d.isOpen(ctx, session)
+	if err != nil {
+		return err
+	}
+	return send(io.LimitReader(file, total), &apiv1.DownloadResponse{Total: total, Open: open}, stream)
 }
 
-// send cuts the file into messages; the first one tells how many bytes will come.
-func send(file io.Reader, total int64, stream *connect.ServerStream[apiv1.DownloadResponse]) error {
+// isOpen reports whether the session of a recording still runs.
+func (d *door) isOpen(ctx context.Context, session string) (bool, error) {
+	found, err := d.Store.Recordings(ctx, sekisho.RecordingQuery{Session: session, State: sekisho.RecordingOpen, Limit: 1})
+	if err != nil {
+		return false, fmt.Errorf("read recording's state: %w", err)
+	}
+	return len(found) > 0, nil
+}
+
+// send cuts the file into messages; the first one says besides how many bytes will come.
+func send(file io.Reader, first *apiv1.DownloadResponse, stream *connect.ServerStream[apiv1.DownloadResponse]) error {
 	buf := make([]byte, piece)
-	for first := true; ; first = false {
+	for m := first; ; m = new(apiv1.DownloadResponse) {
 		n, err := io.ReadFull(file, buf)
-		if n > 0 || first {
-			m := &apiv1.DownloadResponse{Data: buf[:n]}
-			if first {
-				m.Total = total
-			}
+		if n > 0 || m == first {
+			m.Data = buf[:n]
 			if err := stream.Send(m); err != nil {
 				return err
 			}

@@ -30,6 +30,7 @@ type channel struct {
 	breach    sync.Once                         // it turned out not to
 	started   chan struct{}                     // closed once the target runs a program, or never will
 	start     sync.Once
+	program   atomic.Pointer[sekisho.LiveChannel] // what it runs, for those who look
 	ending    *ending
 	// terminal says that the program has one, takesInput that what the user sends it may be typed. Both stand once started
 	// is closed.

@@ -109,6 +109,11 @@ func (r *relay) warnOfEnd(w *warning) error {
 	if err := r.journal.now(ev); err != nil {
 		return err
 	}
+	return r.keepNote(sentence)
+}
+
+// keepNote puts what the user is told on the tape.
+func (r *relay) keepNote(sentence string) error {
 	if r.tape == nil {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -21,7 +20,7 @@ type channelConn struct {
 
 // newChannelConn makes a connection of a channel that was accepted, opened by somebody at client. Nothing arrives on
 // it until feed is called; what is written to the channel is counted.
-func newChannelConn(ch ssh.Channel, client netip.Addr, count *atomic.Int64) *channelConn {
+func newChannelConn(ch ssh.Channel, client netip.Addr, count counter) *channelConn {
 	c := &channelConn{channel: ch, client: client}
 	c.Conn, c.inner = net.Pipe()
 	go c.drain(count)
@@ -30,7 +29,7 @@ func newChannelConn(ch ssh.Channel, client netip.Addr, count *atomic.Int64) *cha
 
 // feed brings what was read from the channel before, and then what src reads from it, counting that. It returns when
 // either side has ended.
-func (c *channelConn) feed(first []byte, src io.Reader, count *atomic.Int64) {
+func (c *channelConn) feed(first []byte, src io.Reader, count counter) {
 	defer c.inner.Close()
 	if len(first) > 0 {
 		if _, err := c.inner.Write(first); err != nil {
@@ -41,7 +40,7 @@ func (c *channelConn) feed(first []byte, src io.Reader, count *atomic.Int64) {
 }
 
 // drain takes what is written to the connection to the channel.
-func (c *channelConn) drain(count *atomic.Int64) {
+func (c *channelConn) drain(count counter) {
 	defer c.inner.Close()
 	pump(c.channel, c.inner, count)
 	c.channel.CloseWrite()

@@ -129,6 +129,7 @@ const (
 	maxRequests   = 1000             // of channels, noted one by one, a session
 	maxPayload    = 60 << 10         // bytes, a channel request
 	maxOffers     = 20               // public keys offered before one fits
+	maxWatchers   = 16               // of one session at once
 )
 
 // Gateway is the SSH door. Make one with New.
@@ -249,26 +250,6 @@ func (g *Gateway) decided(s *session) {
 	if s.Way == sekisho.WayForward && s.Audit == sekisho.AuditNone {
 		s.Audit = sekisho.AuditStrict
 	}
-}
-
-// Live is a session that was decided, with the limits that it was given.
-type Live struct {
-	sekisho.Session
-	Limits sekisho.Limits
-}
-
-// Sessions lists the live sessions that were decided, and says how many are still being decided.
-func (g *Gateway) Sessions() (live []Live, deciding int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, s := range g.sessions {
-		if s.judged {
-			live = append(live, Live{s.Session, s.decision.Limits})
-		} else {
-			deciding++
-		}
-	}
-	return live, deciding
 }
 
 // End ends the live sessions that match, and the visits (which have no target and no login), and says how many they

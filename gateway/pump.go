@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,9 +17,12 @@ const (
 
 var bulk = sync.Pool{New: func() any { b := make([]byte, bulkBuffer); return &b }}
 
+// counter counts bytes.
+type counter interface{ Add(n int64) int64 }
+
 // pump moves bytes from src to dst until src ends, counting them, and takes a large buffer only while there is
 // more to read than the small one holds.
-func pump(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+func pump(dst io.Writer, src io.Reader, count counter) error {
 	small := make([]byte, idleBuffer)
 	for {
 		n, err := src.Read(small)
@@ -40,7 +42,7 @@ func pump(dst io.Writer, src io.Reader, count *atomic.Int64) error {
 }
 
 // pumpBulk moves bytes with a large buffer until a read leaves most of it empty.
-func pumpBulk(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+func pumpBulk(dst io.Writer, src io.Reader, count counter) error {
 	p := bulk.Get().(*[]byte)
 	defer bulk.Put(p)
 	for {
@@ -84,7 +86,7 @@ func (s *session) pipe(ctx context.Context, near net.Conn) error {
 	near.SetReadDeadline(time.Now().Add(closeTime))
 	upErr := <-up
 	if ctx.Err() != nil {
-		return errStopped
+		return s.stopped()
 	}
 	if upErr != nil && !errors.Is(upErr, net.ErrClosed) && down == nil {
 		return nil // the user's side broke off after the target had ended

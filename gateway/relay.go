@@ -23,6 +23,7 @@ func (s *session) relay(ctx context.Context) error {
 	if s.unrecorded != nil {
 		r.unsaid.Store(unrecorded(s.unrecorded))
 	}
+	s.middle.Store(r)
 	stop := context.AfterFunc(ctx, func() { r.stop() })
 	defer stop()
 	return r.run(ctx)
@@ -178,8 +179,13 @@ func (r *relay) stop() {
 		r.breakOff(err)
 		return
 	}
-	r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
-	r.end(errStopped)
+	sentence := "this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more."
+	if o := r.order.Load(); o != nil {
+		sentence = o.sentence()
+		go r.keepNote(sentence) // the disk does not hold up the end
+	}
+	r.voices.say(sentence)
+	r.end(r.stopped())
 }
 
 // end ends the session for a cause, which is the first one given.

@@ -56,6 +56,7 @@ func (c *channel) answered(req *ssh.Request, ok bool) error {
 		if ok {
 			c.begin()
 			c.relay.tellStarted()
+			c.tellWatched()
 		} else if w := c.watch.Swap(nil); w != nil {
 			return w.Close() // there is nothing to follow, and nobody else lets go of it
 		}
@@ -177,6 +178,7 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 	if err := c.record(kind, []byte(program.Name)); err != nil {
 		return false, err
 	}
+	c.program.Store(&sekisho.LiveChannel{Number: c.number, Kind: req.Type, Command: brief(program.Name)})
 	c.watchProgram(req.Type, program.Name)
 	c.takesInput = req.Type != "subsystem" && c.watch.Load() == nil
 	ev := c.event(sekisho.EventChannel)

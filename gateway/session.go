@@ -40,9 +40,12 @@ type session struct {
 	proof *proof // given by the person around or in front of it, for connections inside it
 
 	journal           *journal
-	bytesIn, bytesOut atomic.Int64 // from the user, from the target
-	refusals          atomic.Int64 // of channels and requests
-	requests          atomic.Int64 // of channels, besides programs and window changes
+	bytesIn, bytesOut meter                 // from the user, from the target
+	middle            atomic.Pointer[relay] // once there is one
+	order             atomic.Pointer[Order] // to end it; the first one given
+	watchers          atomic.Int32          // who see it live
+	refusals          atomic.Int64          // of channels and requests
+	requests          atomic.Int64          // of channels, besides programs and window changes
 }
 
 // way is how the traveller came in.

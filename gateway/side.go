@@ -42,7 +42,7 @@ type side struct {
 	requests <-chan *ssh.Request
 	sniff    sniffer
 	sent     atomic.Int64  // bytes that came from here
-	total    *atomic.Int64 // bytes of the session in this direction
+	total    *meter        // bytes of the session in this direction
 	drained  chan struct{} // closed when all that came from here was delivered
 
 	writing sync.Mutex

@@ -1663,6 +1663,7 @@ type DownloadResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Total         int64                  `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"` // bytes, on the first message
 	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	Open          bool                   `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"` // on the first message: the session still runs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1711,6 +1712,621 @@ func (x *DownloadResponse) GetData() []byte {
 	return nil
 }
 
+func (x *DownloadResponse) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+type ListSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Person        string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	Target        string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // only that one
+	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`    // 0: 100, at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListSessionsRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*LiveSession         `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"` // there are more than the limit
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*LiveSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type LiveSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Person        string                 `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`
+	Login         string                 `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
+	Target        string                 `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`
+	IdleSeconds   int64                  `protobuf:"varint,6,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"` // since a byte moved in either direction
+	BytesIn       int64                  `protobuf:"varint,7,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`             // from the person
+	BytesOut      int64                  `protobuf:"varint,8,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`          // from the target
+	Way           string                 `protobuf:"bytes,9,opt,name=way,proto3" json:"way,omitempty"`                                     // how it came in: stream, port, jump, forward or transparent
+	Parent        string                 `protobuf:"bytes,10,opt,name=parent,proto3" json:"parent,omitempty"`                              // the session or visit that it came through
+	ClientAddress string                 `protobuf:"bytes,11,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
+	Door          string                 `protobuf:"bytes,12,opt,name=door,proto3" json:"door,omitempty"`   // "pass" or "audit"
+	Audit         string                 `protobuf:"bytes,13,opt,name=audit,proto3" json:"audit,omitempty"` // how it is recorded: strict, bounded, best-effort; empty: it is not
+	Watchers      int32                  `protobuf:"varint,14,opt,name=watchers,proto3" json:"watchers,omitempty"`
+	Channels      []*LiveChannel         `protobuf:"bytes,15,rep,name=channels,proto3" json:"channels,omitempty"`  // open ones that run a program; none behind the door "pass"
+	Forwards      int32                  `protobuf:"varint,16,opt,name=forwards,proto3" json:"forwards,omitempty"` // open ones
+	SignIn        string                 `protobuf:"bytes,17,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
+	Device        string                 `protobuf:"bytes,18,opt,name=device,proto3" json:"device,omitempty"` // the sign-in's
+	Gateway       string                 `protobuf:"bytes,19,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	MayWatch      bool                   `protobuf:"varint,20,opt,name=may_watch,json=mayWatch,proto3" json:"may_watch,omitempty"` // by the caller
+	MayEnd        bool                   `protobuf:"varint,21,opt,name=may_end,json=mayEnd,proto3" json:"may_end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveSession) Reset() {
+	*x = LiveSession{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveSession) ProtoMessage() {}
+
+func (x *LiveSession) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveSession.ProtoReflect.Descriptor instead.
+func (*LiveSession) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *LiveSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LiveSession) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *LiveSession) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
+}
+
+func (x *LiveSession) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *LiveSession) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *LiveSession) GetIdleSeconds() int64 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+func (x *LiveSession) GetBytesIn() int64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *LiveSession) GetBytesOut() int64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *LiveSession) GetWay() string {
+	if x != nil {
+		return x.Way
+	}
+	return ""
+}
+
+func (x *LiveSession) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *LiveSession) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
+}
+
+func (x *LiveSession) GetDoor() string {
+	if x != nil {
+		return x.Door
+	}
+	return ""
+}
+
+func (x *LiveSession) GetAudit() string {
+	if x != nil {
+		return x.Audit
+	}
+	return ""
+}
+
+func (x *LiveSession) GetWatchers() int32 {
+	if x != nil {
+		return x.Watchers
+	}
+	return 0
+}
+
+func (x *LiveSession) GetChannels() []*LiveChannel {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *LiveSession) GetForwards() int32 {
+	if x != nil {
+		return x.Forwards
+	}
+	return 0
+}
+
+func (x *LiveSession) GetSignIn() string {
+	if x != nil {
+		return x.SignIn
+	}
+	return ""
+}
+
+func (x *LiveSession) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *LiveSession) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *LiveSession) GetMayWatch() bool {
+	if x != nil {
+		return x.MayWatch
+	}
+	return false
+}
+
+func (x *LiveSession) GetMayEnd() bool {
+	if x != nil {
+		return x.MayEnd
+	}
+	return false
+}
+
+type LiveChannel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`       // shell, exec or subsystem
+	Command       string                 `protobuf:"bytes,3,opt,name=command,proto3" json:"command,omitempty"` // or the subsystem's name; the first 256 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveChannel) Reset() {
+	*x = LiveChannel{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveChannel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveChannel) ProtoMessage() {}
+
+func (x *LiveChannel) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveChannel.ProtoReflect.Descriptor instead.
+func (*LiveChannel) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *LiveChannel) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LiveChannel) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LiveChannel) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+type WatchSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // into the sealed recording, where to begin
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionRequest) Reset() {
+	*x = WatchSessionRequest{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionRequest) ProtoMessage() {}
+
+func (x *WatchSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionRequest.ProtoReflect.Descriptor instead.
+func (*WatchSessionRequest) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WatchSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *WatchSessionRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type WatchSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Now           int64                  `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`     // on the first message: how far the recording is, in bytes
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`    // empty now and then, so that both ends learn that the other is there
+	Ended         bool                   `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"` // on the last message: the session has ended, and this was all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSessionResponse) Reset() {
+	*x = WatchSessionResponse{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSessionResponse) ProtoMessage() {}
+
+func (x *WatchSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSessionResponse.ProtoReflect.Descriptor instead.
+func (*WatchSessionResponse) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *WatchSessionResponse) GetNow() int64 {
+	if x != nil {
+		return x.Now
+	}
+	return 0
+}
+
+func (x *WatchSessionResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *WatchSessionResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+type EndSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"` // this one
+	Person        string                 `protobuf:"bytes,2,opt,name=person,proto3" json:"person,omitempty"`   // or all of this person's
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`   // is told the person; at most 200 characters
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsRequest) Reset() {
+	*x = EndSessionsRequest{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsRequest) ProtoMessage() {}
+
+func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *EndSessionsRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *EndSessionsRequest) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *EndSessionsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type EndSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []string               `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"` // that are being ended
+	Others        int32                  `protobuf:"varint,2,opt,name=others,proto3" json:"others,omitempty"`    // of the person's that the caller knows of and may not end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsResponse) Reset() {
+	*x = EndSessionsResponse{}
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsResponse) ProtoMessage() {}
+
+func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *EndSessionsResponse) GetSessions() []string {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *EndSessionsResponse) GetOthers() int32 {
+	if x != nil {
+		return x.Others
+	}
+	return 0
+}
+
 type ListEventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // a kind, or a prefix ending in "."
@@ -1726,7 +2342,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +2354,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[26]
+	mi := &file_api_v1_sekisho_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +2367,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{26}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListEventsRequest) GetKind() string {
@@ -1812,7 +2428,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2440,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[27]
+	mi := &file_api_v1_sekisho_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2453,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{27}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListEventsResponse) GetEvents() [][]byte {
@@ -1856,7 +2472,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +2484,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[28]
+	mi := &file_api_v1_sekisho_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +2497,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{28}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportRequest) GetFrom() int64 {
@@ -1901,7 +2517,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2529,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[29]
+	mi := &file_api_v1_sekisho_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2542,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{29}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExportResponse) GetEvents() [][]byte {
@@ -1954,7 +2570,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2582,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[30]
+	mi := &file_api_v1_sekisho_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2595,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{30}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *JoinRequest) GetToken() string {
@@ -2015,7 +2631,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2643,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[31]
+	mi := &file_api_v1_sekisho_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2656,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{31}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JoinResponse) GetConnector() string {
@@ -2081,7 +2697,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2709,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[32]
+	mi := &file_api_v1_sekisho_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2722,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{32}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncRequest) GetTargets() []*HostReport {
@@ -2135,7 +2751,7 @@ type HostReport struct {
 
 func (x *HostReport) Reset() {
 	*x = HostReport{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2763,7 @@ func (x *HostReport) String() string {
 func (*HostReport) ProtoMessage() {}
 
 func (x *HostReport) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[33]
+	mi := &file_api_v1_sekisho_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2776,7 @@ func (x *HostReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReport.ProtoReflect.Descriptor instead.
 func (*HostReport) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{33}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HostReport) GetName() string {
@@ -2202,7 +2818,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2830,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[34]
+	mi := &file_api_v1_sekisho_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2843,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{34}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SyncResponse) GetTargets() []*HostState {
@@ -2263,7 +2879,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[35]
+	mi := &file_api_v1_sekisho_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +2891,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[35]
+	mi := &file_api_v1_sekisho_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +2904,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{35}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HostState) GetName() string {
@@ -2328,7 +2944,7 @@ type Principals struct {
 
 func (x *Principals) Reset() {
 	*x = Principals{}
-	mi := &file_api_v1_sekisho_proto_msgTypes[36]
+	mi := &file_api_v1_sekisho_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2956,7 @@ func (x *Principals) String() string {
 func (*Principals) ProtoMessage() {}
 
 func (x *Principals) ProtoReflect() protoreflect.Message {
-	mi := &file_api_v1_sekisho_proto_msgTypes[36]
+	mi := &file_api_v1_sekisho_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2969,7 @@ func (x *Principals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principals.ProtoReflect.Descriptor instead.
 func (*Principals) Descriptor() ([]byte, []int) {
-	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{36}
+	return file_api_v1_sekisho_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Principals) GetPrincipals() []string {
@@ -2498,10 +3114,60 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"recipients\x12%\n" +
 	"\x0eclient_address\x18\v \x01(\tR\rclientAddress\"+\n" +
 	"\x0fDownloadRequest\x12\x18\n" +
-	"\asession\x18\x01 \x01(\tR\asession\"<\n" +
+	"\asession\x18\x01 \x01(\tR\asession\"P\n" +
 	"\x10DownloadResponse\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\x03R\x05total\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\xcf\x01\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\bR\x04open\"u\n" +
+	"\x13ListSessionsRequest\x12\x16\n" +
+	"\x06person\x18\x01 \x01(\tR\x06person\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\"_\n" +
+	"\x14ListSessionsResponse\x123\n" +
+	"\bsessions\x18\x01 \x03(\v2\x17.sekisho.v1.LiveSessionR\bsessions\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xdd\x04\n" +
+	"\vLiveSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\tR\x05login\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x124\n" +
+	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12!\n" +
+	"\fidle_seconds\x18\x06 \x01(\x03R\vidleSeconds\x12\x19\n" +
+	"\bbytes_in\x18\a \x01(\x03R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\b \x01(\x03R\bbytesOut\x12\x10\n" +
+	"\x03way\x18\t \x01(\tR\x03way\x12\x16\n" +
+	"\x06parent\x18\n" +
+	" \x01(\tR\x06parent\x12%\n" +
+	"\x0eclient_address\x18\v \x01(\tR\rclientAddress\x12\x12\n" +
+	"\x04door\x18\f \x01(\tR\x04door\x12\x14\n" +
+	"\x05audit\x18\r \x01(\tR\x05audit\x12\x1a\n" +
+	"\bwatchers\x18\x0e \x01(\x05R\bwatchers\x123\n" +
+	"\bchannels\x18\x0f \x03(\v2\x17.sekisho.v1.LiveChannelR\bchannels\x12\x1a\n" +
+	"\bforwards\x18\x10 \x01(\x05R\bforwards\x12\x17\n" +
+	"\asign_in\x18\x11 \x01(\tR\x06signIn\x12\x16\n" +
+	"\x06device\x18\x12 \x01(\tR\x06device\x12\x18\n" +
+	"\agateway\x18\x13 \x01(\tR\agateway\x12\x1b\n" +
+	"\tmay_watch\x18\x14 \x01(\bR\bmayWatch\x12\x17\n" +
+	"\amay_end\x18\x15 \x01(\bR\x06mayEnd\"S\n" +
+	"\vLiveChannel\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\acommand\x18\x03 \x01(\tR\acommand\"G\n" +
+	"\x13WatchSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"R\n" +
+	"\x14WatchSessionResponse\x12\x10\n" +
+	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\"^\n" +
+	"\x12EndSessionsRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
+	"\x06person\x18\x02 \x01(\tR\x06person\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"I\n" +
+	"\x13EndSessionsResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x03(\tR\bsessions\x12\x16\n" +
+	"\x06others\x18\x02 \x01(\x05R\x06others\"\xcf\x01\n" +
 	"\x11ListEventsRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12\x16\n" +
@@ -2568,7 +3234,11 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\aTargets\x12\x1a.sekisho.v1.TargetsRequest\x1a\x1b.sekisho.v1.TargetsResponse2\xaa\x01\n" +
 	"\x10RecordingService\x12M\n" +
 	"\x04List\x12!.sekisho.v1.ListRecordingsRequest\x1a\".sekisho.v1.ListRecordingsResponse\x12G\n" +
-	"\bDownload\x12\x1b.sekisho.v1.DownloadRequest\x1a\x1c.sekisho.v1.DownloadResponse0\x012\x98\x01\n" +
+	"\bDownload\x12\x1b.sekisho.v1.DownloadRequest\x1a\x1c.sekisho.v1.DownloadResponse0\x012\xf1\x01\n" +
+	"\x0eSessionService\x12I\n" +
+	"\x04List\x12\x1f.sekisho.v1.ListSessionsRequest\x1a .sekisho.v1.ListSessionsResponse\x12L\n" +
+	"\x05Watch\x12\x1f.sekisho.v1.WatchSessionRequest\x1a .sekisho.v1.WatchSessionResponse0\x01\x12F\n" +
+	"\x03End\x12\x1e.sekisho.v1.EndSessionsRequest\x1a\x1f.sekisho.v1.EndSessionsResponse2\x98\x01\n" +
 	"\fAuditService\x12E\n" +
 	"\x04List\x12\x1d.sekisho.v1.ListEventsRequest\x1a\x1e.sekisho.v1.ListEventsResponse\x12A\n" +
 	"\x06Export\x12\x19.sekisho.v1.ExportRequest\x1a\x1a.sekisho.v1.ExportResponse0\x012\x88\x01\n" +
@@ -2588,7 +3258,7 @@ func file_api_v1_sekisho_proto_rawDescGZIP() []byte {
 	return file_api_v1_sekisho_proto_rawDescData
 }
 
-var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_api_v1_sekisho_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_api_v1_sekisho_proto_goTypes = []any{
 	(*BeginRequest)(nil),           // 0: sekisho.v1.BeginRequest
 	(*BeginResponse)(nil),          // 1: sekisho.v1.BeginResponse
@@ -2616,72 +3286,89 @@ var file_api_v1_sekisho_proto_goTypes = []any{
 	(*Recording)(nil),              // 23: sekisho.v1.Recording
 	(*DownloadRequest)(nil),        // 24: sekisho.v1.DownloadRequest
 	(*DownloadResponse)(nil),       // 25: sekisho.v1.DownloadResponse
-	(*ListEventsRequest)(nil),      // 26: sekisho.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 27: sekisho.v1.ListEventsResponse
-	(*ExportRequest)(nil),          // 28: sekisho.v1.ExportRequest
-	(*ExportResponse)(nil),         // 29: sekisho.v1.ExportResponse
-	(*JoinRequest)(nil),            // 30: sekisho.v1.JoinRequest
-	(*JoinResponse)(nil),           // 31: sekisho.v1.JoinResponse
-	(*SyncRequest)(nil),            // 32: sekisho.v1.SyncRequest
-	(*HostReport)(nil),             // 33: sekisho.v1.HostReport
-	(*SyncResponse)(nil),           // 34: sekisho.v1.SyncResponse
-	(*HostState)(nil),              // 35: sekisho.v1.HostState
-	(*Principals)(nil),             // 36: sekisho.v1.Principals
-	nil,                            // 37: sekisho.v1.HostState.PrincipalsEntry
-	(*timestamppb.Timestamp)(nil),  // 38: google.protobuf.Timestamp
+	(*ListSessionsRequest)(nil),    // 26: sekisho.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),   // 27: sekisho.v1.ListSessionsResponse
+	(*LiveSession)(nil),            // 28: sekisho.v1.LiveSession
+	(*LiveChannel)(nil),            // 29: sekisho.v1.LiveChannel
+	(*WatchSessionRequest)(nil),    // 30: sekisho.v1.WatchSessionRequest
+	(*WatchSessionResponse)(nil),   // 31: sekisho.v1.WatchSessionResponse
+	(*EndSessionsRequest)(nil),     // 32: sekisho.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),    // 33: sekisho.v1.EndSessionsResponse
+	(*ListEventsRequest)(nil),      // 34: sekisho.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 35: sekisho.v1.ListEventsResponse
+	(*ExportRequest)(nil),          // 36: sekisho.v1.ExportRequest
+	(*ExportResponse)(nil),         // 37: sekisho.v1.ExportResponse
+	(*JoinRequest)(nil),            // 38: sekisho.v1.JoinRequest
+	(*JoinResponse)(nil),           // 39: sekisho.v1.JoinResponse
+	(*SyncRequest)(nil),            // 40: sekisho.v1.SyncRequest
+	(*HostReport)(nil),             // 41: sekisho.v1.HostReport
+	(*SyncResponse)(nil),           // 42: sekisho.v1.SyncResponse
+	(*HostState)(nil),              // 43: sekisho.v1.HostState
+	(*Principals)(nil),             // 44: sekisho.v1.Principals
+	nil,                            // 45: sekisho.v1.HostState.PrincipalsEntry
+	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
 }
 var file_api_v1_sekisho_proto_depIdxs = []int32{
-	38, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
+	46, // 0: sekisho.v1.BeginResponse.expires:type_name -> google.protobuf.Timestamp
 	4,  // 1: sekisho.v1.FinishResponse.sign_in:type_name -> sekisho.v1.SignIn
-	38, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
-	38, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
+	46, // 2: sekisho.v1.SignIn.created:type_name -> google.protobuf.Timestamp
+	46, // 3: sekisho.v1.SignIn.expires:type_name -> google.protobuf.Timestamp
 	4,  // 4: sekisho.v1.StatusResponse.sign_ins:type_name -> sekisho.v1.SignIn
 	11, // 5: sekisho.v1.DescribeResponse.recipients:type_name -> sekisho.v1.Recipient
-	38, // 6: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
-	38, // 7: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
+	46, // 6: sekisho.v1.ConnectResponse.expires:type_name -> google.protobuf.Timestamp
+	46, // 7: sekisho.v1.EnterResponse.expires:type_name -> google.protobuf.Timestamp
 	19, // 8: sekisho.v1.TargetsResponse.targets:type_name -> sekisho.v1.Target
 	20, // 9: sekisho.v1.Target.access:type_name -> sekisho.v1.Access
 	23, // 10: sekisho.v1.ListRecordingsResponse.recordings:type_name -> sekisho.v1.Recording
-	38, // 11: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
-	38, // 12: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
-	38, // 13: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
-	33, // 14: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
-	35, // 15: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
-	37, // 16: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
-	36, // 17: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
-	0,  // 18: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
-	2,  // 19: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
-	5,  // 20: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
-	7,  // 21: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
-	9,  // 22: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
-	12, // 23: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
-	15, // 24: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
-	17, // 25: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
-	21, // 26: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
-	24, // 27: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
-	26, // 28: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
-	28, // 29: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
-	30, // 30: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
-	32, // 31: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
-	1,  // 32: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
-	3,  // 33: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
-	6,  // 34: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
-	8,  // 35: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
-	10, // 36: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
-	13, // 37: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
-	16, // 38: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
-	18, // 39: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
-	22, // 40: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
-	25, // 41: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
-	27, // 42: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
-	29, // 43: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
-	31, // 44: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
-	34, // 45: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
-	32, // [32:46] is the sub-list for method output_type
-	18, // [18:32] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	46, // 11: sekisho.v1.Recording.started:type_name -> google.protobuf.Timestamp
+	46, // 12: sekisho.v1.Recording.ended:type_name -> google.protobuf.Timestamp
+	28, // 13: sekisho.v1.ListSessionsResponse.sessions:type_name -> sekisho.v1.LiveSession
+	46, // 14: sekisho.v1.LiveSession.started:type_name -> google.protobuf.Timestamp
+	29, // 15: sekisho.v1.LiveSession.channels:type_name -> sekisho.v1.LiveChannel
+	46, // 16: sekisho.v1.ListEventsRequest.since:type_name -> google.protobuf.Timestamp
+	41, // 17: sekisho.v1.SyncRequest.targets:type_name -> sekisho.v1.HostReport
+	43, // 18: sekisho.v1.SyncResponse.targets:type_name -> sekisho.v1.HostState
+	45, // 19: sekisho.v1.HostState.principals:type_name -> sekisho.v1.HostState.PrincipalsEntry
+	44, // 20: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
+	0,  // 21: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
+	2,  // 22: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
+	5,  // 23: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
+	7,  // 24: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
+	9,  // 25: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
+	12, // 26: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
+	15, // 27: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
+	17, // 28: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
+	21, // 29: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
+	24, // 30: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
+	26, // 31: sekisho.v1.SessionService.List:input_type -> sekisho.v1.ListSessionsRequest
+	30, // 32: sekisho.v1.SessionService.Watch:input_type -> sekisho.v1.WatchSessionRequest
+	32, // 33: sekisho.v1.SessionService.End:input_type -> sekisho.v1.EndSessionsRequest
+	34, // 34: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
+	36, // 35: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
+	38, // 36: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
+	40, // 37: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
+	1,  // 38: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
+	3,  // 39: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
+	6,  // 40: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
+	8,  // 41: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
+	10, // 42: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
+	13, // 43: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
+	16, // 44: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
+	18, // 45: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
+	22, // 46: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
+	25, // 47: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
+	27, // 48: sekisho.v1.SessionService.List:output_type -> sekisho.v1.ListSessionsResponse
+	31, // 49: sekisho.v1.SessionService.Watch:output_type -> sekisho.v1.WatchSessionResponse
+	33, // 50: sekisho.v1.SessionService.End:output_type -> sekisho.v1.EndSessionsResponse
+	35, // 51: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
+	37, // 52: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
+	39, // 53: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
+	42, // 54: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
+	38, // [38:55] is the sub-list for method output_type
+	21, // [21:38] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_api_v1_sekisho_proto_init() }
@@ -2695,9 +3382,9 @@ func file_api_v1_sekisho_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_v1_sekisho_proto_rawDesc), len(file_api_v1_sekisho_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   46,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_api_v1_sekisho_proto_goTypes,
 		DependencyIndexes: file_api_v1_sekisho_proto_depIdxs,

@@ -28,6 +28,7 @@ type cli struct {
 	SSHConfig sshConfigCmd `cmd:"" name:"ssh-config" group:"ssh" help:"Print or install the lines that make plain ssh work."`
 	Connect   connectCmd   `cmd:"" group:"ssh" help:"Carry one ssh connection (used by ssh itself)."`
 
+	Sessions   sessionsCmd   `cmd:"" group:"records" help:"List, watch and end sessions that run."`
 	Recordings recordingsCmd `cmd:"" group:"records" help:"List, check and read recordings."`
 	Keys       keysCmd       `cmd:"" group:"records" help:"Make and show the keys that open recordings."`
 	Audit      auditCmd      `cmd:"" group:"records" help:"Read and check the audit log."`
@@ -40,7 +41,7 @@ type cli struct {
 var groups = []kong.Group{
 	{Key: "you", Title: "Your sign-in:"},
 	{Key: "ssh", Title: "Plain ssh:"},
-	{Key: "records", Title: "What was recorded:"},
+	{Key: "records", Title: "What is done and was recorded:"},
 	{Key: "other", Title: "Other:"},
 }
 

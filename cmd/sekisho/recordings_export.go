@@ -61,7 +61,7 @@ func (cmd *recordingsExportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return bad(cmd.write(a, r))
+	return src.bad(cmd.write(a, r))
 }
 
 // check refuses what cannot be written before anything is fetched.

@@ -58,7 +58,7 @@ func (cmd *recordingsPlayCmd) Run(a *app) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	return bad(err)
+	return src.bad(err)
 }
 
 // play writes the output of one channel with its pauses; it always ends with an error, io.EOF when all was played.

@@ -24,6 +24,7 @@ type source struct {
 	io.Reader
 	session string // its session, when the server was asked for that
 	total   int64  // bytes, 0 when not known yet
+	open    bool   // the session still runs, says the server
 	close   func() error
 }
 
@@ -62,7 +63,7 @@ func (a *app) download(session string) (*source, error) {
 	if err := d.receive(); err != nil {
 		return nil, errors.Join(err, stream.Close())
 	}
-	return &source{Reader: d, session: session, total: d.total, close: stream.Close}, nil
+	return &source{Reader: d, session: session, total: d.total, open: d.open, close: stream.Close}, nil
 }
 
 // downloading makes a Reader of a stream of messages.
@@ -71,6 +72,7 @@ type downloading struct {
 	rest       []byte
 	got, total int64
 	begun      bool
+	open       bool
 }
 
 func (d *downloading) Read(p []byte) (int, error) {
@@ -96,7 +98,7 @@ func (d *downloading) receive() error {
 	}
 	m := d.stream.Msg()
 	if !d.begun {
-		d.begun, d.total = true, m.Total
+		d.begun, d.total, d.open = true, m.Total, m.Open
 	}
 	d.rest = m.Data
 	d.got += int64(len(m.Data))
@@ -201,6 +203,17 @@ func untrusted(h recording.Header) error {
 		Sentence: fmt.Sprintf("This recording is not genuine: it is signed by %s, which is no gateway you trust.", fingerprint(h.Signer)),
 		Next:     "If the gateway has a new key, run sekisho login again, or give the key with --signer.",
 	}
+}
+
+// bad is the func bad for what was read from s: the end of what there is of a live session is nothing odd.
+func (s *source) bad(err error) error {
+	if s.open && errors.Is(err, recording.ErrCut) {
+		return &sekisho.Refusal{
+			Sentence: "The session still runs, says the server: this is its recording up to now, and what is there is in order.",
+			Next:     "sekisho sessions watch " + s.session + " shows it as it goes on.", Cause: err,
+		}
+	}
+	return bad(err)
 }
 
 // bad turns what is wrong with a recording into words for the person, and leaves other errors as they are.

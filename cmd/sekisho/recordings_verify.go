@@ -45,7 +45,7 @@ func (cmd *recordingsVerifyCmd) Run(a *app) error {
 		return untrusted(report.Header)
 	}
 	if err != nil {
-		return bad(a.wrongKey(err))
+		return src.bad(a.wrongKey(err))
 	}
 	_, err = fmt.Fprintln(a.out, valid(report, opts))
 	return err

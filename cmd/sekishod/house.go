@@ -47,8 +47,10 @@ type house struct {
 	hosts    *hostSigner
 	gateway  *gateway.Gateway
 	control  http.Handler
-	recheck  atomic.Bool // open sessions are to be judged again
-	port     ssh.Signer  // host key of the SSH port and of audited sessions, without a certificate
+	recheck  atomic.Bool   // open sessions are to be judged again
+	changed  bell          // rings when calls that last are to be judged again
+	closing  chan struct{} // closed when they are to end
+	port     ssh.Signer    // host key of the SSH port and of audited sessions, without a certificate
 }
 
 // keys are the private keys of the house, each in a file of its own.
@@ -82,7 +84,7 @@ const gatewayName = "main"
 
 // openHouse opens what is kept on disk, then the rooms that need nothing but that.
 func openHouse(ctx context.Context, cfg *Config, log *slog.Logger) (h *house, err error) {
-	h = &house{cfg: cfg, log: log}
+	h = &house{cfg: cfg, log: log, closing: make(chan struct{})}
 	if h.url, err = url.Parse(cfg.URL); err != nil {
 		return nil, err
 	}
@@ -146,7 +148,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err := h.openDoors(); err != nil {
 		return err
 	}
-	h.control, err = h.newControl(folder)
+	h.control, err = h.newControl()
 	return err
 }
 
@@ -205,7 +207,7 @@ func (h *house) openDoors() (err error) {
 	return err
 }
 
-func (h *house) newControl(folder *blob.Folder) (http.Handler, error) {
+func (h *house) newControl() (http.Handler, error) {
 	passes, err := login.NewIssuer(h.keys.token, h.cfg.URL)
 	if err != nil {
 		return nil, err
@@ -219,7 +221,8 @@ func (h *house) newControl(folder *blob.Folder) (http.Handler, error) {
 		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: recipientsOf(h.cfg.Recording.recipients),
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
-		OpenRecording: openRecording(folder), Linked: h.registry.Linked, Cut: h.registry.Cut,
+		OpenRecording: h.recorder.open, Live: liveSessions{h.gateway}, FollowRecording: h.recorder.follow,
+		Changed: h.changed.wait, Closing: h.closing, Linked: h.registry.Linked, Cut: h.registry.Cut,
 		Now: time.Now, Log: h.log,
 	})
 }

@@ -60,6 +60,7 @@ func (h *house) note(ctx context.Context, events ...*sekisho.Event) error {
 	for _, ev := range events {
 		if ev.Kind == sekisho.EventSignInEnded {
 			h.gateway.End(func(s sekisho.Session) bool { return s.SignIn == ev.SignIn })
+			h.changed.ring()
 		}
 	}
 	return nil
@@ -87,6 +88,7 @@ func (h *house) watchSessions(ctx context.Context) {
 		}
 		last = time.Now()
 		h.endUnallowed(ctx)
+		h.changed.ring()
 	}
 }
 

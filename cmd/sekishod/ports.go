@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/control"
 	"github.com/sekisho/sekisho/gateway"
-	"github.com/sekisho/sekisho/store/blob"
 	"github.com/sekisho/sekisho/tunnel"
 )
 
@@ -116,16 +114,6 @@ func (h *house) authorizeLink(ctx context.Context, certificate *x509.Certificate
 		}
 	}
 	return m, nil
-}
-
-func openRecording(folder *blob.Folder) func(context.Context, string) (io.ReadCloser, int64, error) {
-	return func(_ context.Context, session string) (io.ReadCloser, int64, error) {
-		file, err := folder.Open(session)
-		if err != nil {
-			return nil, 0, err
-		}
-		return file, file.Size(), nil
-	}
 }
 
 // Bounds on the gateway's host certificates. Each is a line of the audit log, and where packets are redirected anybody can

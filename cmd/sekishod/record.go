@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sekisho/sekisho"
@@ -22,6 +23,7 @@ type recorder struct {
 	signer     crypto.Signer
 	note       func(context.Context, ...*sekisho.Event) error
 	now        func() time.Time
+	follows    follows
 }
 
 type recordingIndex interface {
@@ -38,7 +40,8 @@ func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho
 	if err != nil {
 		return nil, err
 	}
-	w, err := recording.NewWriter(later{file}, recording.Header{Session: s}, r.recipients, r.signer)
+	out := &later{File: file}
+	w, err := recording.NewWriter(out, recording.Header{Session: s}, r.recipients, r.signer)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -46,47 +49,70 @@ func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho
 		file.Close()
 		return nil, err
 	}
-	t := &sealedTape{Writer: w, file: file, recorder: r, entry: sekisho.Recording{Session: s, State: sekisho.RecordingOpen}}
+	t := &sealedTape{Writer: w, file: out, recorder: r, growth: r.follows.begin(s.ID, out.written.Load()), entry: sekisho.Recording{Session: s, State: sekisho.RecordingOpen}}
 	for _, recipient := range r.recipients {
 		t.entry.Recipients = append(t.entry.Recipients, recipient.ID())
 	}
 	if err := r.index.SaveRecording(ctx, &t.entry); err != nil {
-		file.Close()
+		t.shut()
 		return nil, err
 	}
 	ev := t.event(sekisho.EventRecordingOpened)
 	ev.Detail = map[string]string{"header": w.HeaderHash(), "recipients": strings.Join(t.entry.Recipients, " ")}
 	if err := r.note(ctx, ev); err != nil {
-		file.Close()
+		t.shut()
 		return nil, err
 	}
 	return t, nil
 }
 
 // later leaves durability to whoever calls Sync on the file: the gateway does so without holding up the writer.
-type later struct{ *blob.File }
+type later struct {
+	*blob.File
+	written atomic.Int64
+}
 
-func (later) Sync() error { return nil }
+func (*later) Sync() error { return nil }
+
+func (l *later) Write(p []byte) (int, error) {
+	n, err := l.File.Write(p)
+	l.written.Add(int64(n))
+	return n, err
+}
 
 // sealedTape is the gateway's Tape over a sealed file.
 type sealedTape struct {
 	*recording.Writer
-	file     *blob.File
+	file     *later
 	recorder *recorder
+	growth   *growth
 	entry    sekisho.Recording
 }
 
 // Sync makes what was flushed durable.
-func (t *sealedTape) Sync() error { return t.file.Sync() }
+func (t *sealedTape) Sync() error {
+	upto := t.file.written.Load()
+	err := t.file.File.Sync()
+	if err == nil {
+		t.growth.grow(upto)
+	}
+	return err
+}
+
+// shut lets go of the file; who follows it comes to its end.
+func (t *sealedTape) shut() {
+	t.file.Close()
+	t.recorder.follows.end(t.entry.Session.ID, t.growth)
+}
 
 // Close signs the end, makes it durable, and writes size and chain to index and log.
 func (t *sealedTape) Close(end recording.End, at time.Duration) error {
-	defer t.file.Close()
+	defer t.shut()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	summary, err := t.Writer.Close(end, at)
 	if err == nil {
-		err = t.file.Sync()
+		err = t.Sync()
 	}
 	t.entry.Ended = t.recorder.now().UTC()
 	if err != nil {

@@ -124,14 +124,20 @@ func (h *house) serve(ctx context.Context) error {
 	return err
 }
 
-// drain ends the house: no new sessions, time for the open ones, then the links.
+// lastTime is how long HTTP calls may go on after the last session.
+const lastTime = 2 * time.Second
+
+// drain ends the house: no new sessions, time for the open ones, then who watched them, then the links.
 func (h *house) drain(server *http.Server) {
 	live, _ := h.gateway.Sessions()
 	h.log.Info("draining", "sessions", len(live))
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	h.gateway.Shutdown(ctx)
+	close(h.closing)
 	h.registry.Close()
+	ctx, cancel = context.WithTimeout(context.Background(), lastTime)
+	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		server.Close()
 	}

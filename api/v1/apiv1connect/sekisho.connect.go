@@ -34,6 +34,8 @@ const (
 	AccessServiceName = "sekisho.v1.AccessService"
 	// RecordingServiceName is the fully-qualified name of the RecordingService service.
 	RecordingServiceName = "sekisho.v1.RecordingService"
+	// SessionServiceName is the fully-qualified name of the SessionService service.
+	SessionServiceName = "sekisho.v1.SessionService"
 	// AuditServiceName is the fully-qualified name of the AuditService service.
 	AuditServiceName = "sekisho.v1.AuditService"
 	// ConnectorServiceName is the fully-qualified name of the ConnectorService service.
@@ -69,6 +71,12 @@ const (
 	// RecordingServiceDownloadProcedure is the fully-qualified name of the RecordingService's Download
 	// RPC.
 	RecordingServiceDownloadProcedure = "/sekisho.v1.RecordingService/Download"
+	// SessionServiceListProcedure is the fully-qualified name of the SessionService's List RPC.
+	SessionServiceListProcedure = "/sekisho.v1.SessionService/List"
+	// SessionServiceWatchProcedure is the fully-qualified name of the SessionService's Watch RPC.
+	SessionServiceWatchProcedure = "/sekisho.v1.SessionService/Watch"
+	// SessionServiceEndProcedure is the fully-qualified name of the SessionService's End RPC.
+	SessionServiceEndProcedure = "/sekisho.v1.SessionService/End"
 	// AuditServiceListProcedure is the fully-qualified name of the AuditService's List RPC.
 	AuditServiceListProcedure = "/sekisho.v1.AuditService/List"
 	// AuditServiceExportProcedure is the fully-qualified name of the AuditService's Export RPC.
@@ -489,6 +497,138 @@ func (UnimplementedRecordingServiceHandler) List(context.Context, *connect.Reque
 
 func (UnimplementedRecordingServiceHandler) Download(context.Context, *connect.Request[v1.DownloadRequest], *connect.ServerStream[v1.DownloadResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.RecordingService.Download is not implemented"))
+}
+
+// SessionServiceClient is a client for the sekisho.v1.SessionService service.
+type SessionServiceClient interface {
+	// List gives the live sessions that the caller may know of, newest first: their own, those that a policy lets them watch
+	// or end, and recorded ones where a policy lets them read recordings.
+	List(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// Watch streams the sealed recording of a live session as it becomes durable, until the session ends. What is sent can be
+	// opened with a private key that the recording is sealed to, and with nothing else.
+	Watch(context.Context, *connect.Request[v1.WatchSessionRequest]) (*connect.ServerStreamForClient[v1.WatchSessionResponse], error)
+	// End ends a live session, or all of a person's that the caller may end.
+	End(context.Context, *connect.Request[v1.EndSessionsRequest]) (*connect.Response[v1.EndSessionsResponse], error)
+}
+
+// NewSessionServiceClient constructs a client for the sekisho.v1.SessionService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) SessionServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	sessionServiceMethods := v1.File_api_v1_sekisho_proto.Services().ByName("SessionService").Methods()
+	return &sessionServiceClient{
+		list: connect.NewClient[v1.ListSessionsRequest, v1.ListSessionsResponse](
+			httpClient,
+			baseURL+SessionServiceListProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("List")),
+			connect.WithClientOptions(opts...),
+		),
+		watch: connect.NewClient[v1.WatchSessionRequest, v1.WatchSessionResponse](
+			httpClient,
+			baseURL+SessionServiceWatchProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("Watch")),
+			connect.WithClientOptions(opts...),
+		),
+		end: connect.NewClient[v1.EndSessionsRequest, v1.EndSessionsResponse](
+			httpClient,
+			baseURL+SessionServiceEndProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("End")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// sessionServiceClient implements SessionServiceClient.
+type sessionServiceClient struct {
+	list  *connect.Client[v1.ListSessionsRequest, v1.ListSessionsResponse]
+	watch *connect.Client[v1.WatchSessionRequest, v1.WatchSessionResponse]
+	end   *connect.Client[v1.EndSessionsRequest, v1.EndSessionsResponse]
+}
+
+// List calls sekisho.v1.SessionService.List.
+func (c *sessionServiceClient) List(ctx context.Context, req *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error) {
+	return c.list.CallUnary(ctx, req)
+}
+
+// Watch calls sekisho.v1.SessionService.Watch.
+func (c *sessionServiceClient) Watch(ctx context.Context, req *connect.Request[v1.WatchSessionRequest]) (*connect.ServerStreamForClient[v1.WatchSessionResponse], error) {
+	return c.watch.CallServerStream(ctx, req)
+}
+
+// End calls sekisho.v1.SessionService.End.
+func (c *sessionServiceClient) End(ctx context.Context, req *connect.Request[v1.EndSessionsRequest]) (*connect.Response[v1.EndSessionsResponse], error) {
+	return c.end.CallUnary(ctx, req)
+}
+
+// SessionServiceHandler is an implementation of the sekisho.v1.SessionService service.
+type SessionServiceHandler interface {
+	// List gives the live sessions that the caller may know of, newest first: their own, those that a policy lets them watch
+	// or end, and recorded ones where a policy lets them read recordings.
+	List(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error)
+	// Watch streams the sealed recording of a live session as it becomes durable, until the session ends. What is sent can be
+	// opened with a private key that the recording is sealed to, and with nothing else.
+	Watch(context.Context, *connect.Request[v1.WatchSessionRequest], *connect.ServerStream[v1.WatchSessionResponse]) error
+	// End ends a live session, or all of a person's that the caller may end.
+	End(context.Context, *connect.Request[v1.EndSessionsRequest]) (*connect.Response[v1.EndSessionsResponse], error)
+}
+
+// NewSessionServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	sessionServiceMethods := v1.File_api_v1_sekisho_proto.Services().ByName("SessionService").Methods()
+	sessionServiceListHandler := connect.NewUnaryHandler(
+		SessionServiceListProcedure,
+		svc.List,
+		connect.WithSchema(sessionServiceMethods.ByName("List")),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceWatchHandler := connect.NewServerStreamHandler(
+		SessionServiceWatchProcedure,
+		svc.Watch,
+		connect.WithSchema(sessionServiceMethods.ByName("Watch")),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceEndHandler := connect.NewUnaryHandler(
+		SessionServiceEndProcedure,
+		svc.End,
+		connect.WithSchema(sessionServiceMethods.ByName("End")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/sekisho.v1.SessionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case SessionServiceListProcedure:
+			sessionServiceListHandler.ServeHTTP(w, r)
+		case SessionServiceWatchProcedure:
+			sessionServiceWatchHandler.ServeHTTP(w, r)
+		case SessionServiceEndProcedure:
+			sessionServiceEndHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedSessionServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedSessionServiceHandler struct{}
+
+func (UnimplementedSessionServiceHandler) List(context.Context, *connect.Request[v1.ListSessionsRequest]) (*connect.Response[v1.ListSessionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.SessionService.List is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) Watch(context.Context, *connect.Request[v1.WatchSessionRequest], *connect.ServerStream[v1.WatchSessionResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.SessionService.Watch is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) End(context.Context, *connect.Request[v1.EndSessionsRequest]) (*connect.Response[v1.EndSessionsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sekisho.v1.SessionService.End is not implemented"))
 }
 
 // AuditServiceClient is a client for the sekisho.v1.AuditService service.

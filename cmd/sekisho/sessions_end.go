@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/mattn/go-isatty"
+
+	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
+)
+
+type sessionsEndCmd struct {
+	Session string `arg:"" optional:"" help:"Session ID."`
+	Person  string `placeholder:"EMAIL" help:"All sessions of this person that you may end."`
+	Reason  string `placeholder:"TEXT" help:"Why; the person is told, and the audit log keeps it. At most 200 characters."`
+	Yes     bool   `help:"Do not ask before all of a person's sessions end."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+func (*sessionsEndCmd) Help() string {
+	return `Ends a session at once: its person is told who ended it and why, then both connections are closed, within about a second. A stream that is passed through (DOOR "pass") is cut without a word, for the gateway cannot speak in it.
+
+Your own sessions you may always end; those of others where a policy allows it (the action endSessions). The audit log says who ended what. The person stays signed in and may connect again, unless a policy says otherwise.
+
+Exits with 0 if at least one session was ended.
+
+Examples:
+
+    sekisho sessions end ses_k5xqz7... --reason "maintenance of db1 begins"
+    sekisho sessions end --person mei@example.com --yes
+`
+}
+
+func (cmd *sessionsEndCmd) Run(a *app) error {
+	switch {
+	case (cmd.Session == "") == (cmd.Person == ""):
+		return &usageError{"name a session, or a person with --person"}
+	case cmd.Session != "" && !isSession(cmd.Session):
+		return &usageError{fmt.Sprintf("%q is no session ID; sekisho sessions list shows them", cmd.Session)}
+	}
+	c, err := a.signedIn()
+	if err != nil {
+		return err
+	}
+	if cmd.Person != "" && !cmd.Yes {
+		if goOn, err := cmd.confirm(a); err != nil || !goOn {
+			return err
+		}
+	}
+	res, err := c.Sessions().End(a.ctx, connect.NewRequest(&apiv1.EndSessionsRequest{Session: cmd.Session, Person: cmd.Person, Reason: cmd.Reason}))
+	if err != nil {
+		return err
+	}
+	return cmd.report(a, res.Msg)
+}
+
+func (cmd *sessionsEndCmd) report(a *app, m *apiv1.EndSessionsResponse) error {
+	if m.Others > 0 {
+		fmt.Fprintf(a.err, "%s that you may not end.\n", several(int(m.Others), "There is 1 session more", "There are %d sessions more"))
+	}
+	if cmd.JSON {
+		if err := a.json(append([]string{}, m.Sessions...)); err != nil {
+			return err
+		}
+	}
+	if len(m.Sessions) == 0 {
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("There is no live session of %s that you may end.", cmd.Person),
+			Next:     "sekisho sessions list shows those that you know of.",
+		}
+	}
+	if cmd.JSON {
+		return nil
+	}
+	for _, s := range m.Sessions {
+		if _, err := fmt.Fprintf(a.out, "%s is being ended.\n", plain(s)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirm asks somebody at a terminal; where nobody is, --yes must be given.
+func (cmd *sessionsEndCmd) confirm(a *app) (bool, error) {
+	if f, ok := a.in.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) || !a.terminal {
+		return false, &usageError{"all sessions of a person end only with --yes, where nobody can be asked"}
+	}
+	all, more, err := a.liveSessions(&apiv1.ListSessionsRequest{Person: cmd.Person, Limit: 1000})
+	if err != nil {
+		return false, err
+	}
+	n := 0
+	for _, s := range all {
+		if s.MayEnd {
+			n++
+			fmt.Fprintf(a.err, "%s  %s on %s  %s\n", plain(s.Session), plain(s.Login), plain(s.Target), plain(s.runs()))
+		}
+	}
+	if n == 0 && !more {
+		return true, nil // the server says so
+	}
+	fmt.Fprintf(a.err, "End %s of %s? [y/N] ", several(n, "1 session", "%d sessions"), plain(cmd.Person))
+	line, _ := bufio.NewReader(a.in).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
+		return true, nil
+	}
+	return false, &sekisho.Refusal{Sentence: "Nothing was ended."}
+}
+
+// several words a number of things.
+func several(n int, one, more string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(more, n)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"connectrpc.com/connect"
+	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
+
+	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/terminal"
+)
+
+type sessionsWatchCmd struct {
+	Session string   `arg:"" help:"Session ID."`
+	Key     string   `suggest:"keys" placeholder:"KEY" help:"Private key: a file, a name in the key folder, or a pkcs11: URI; if not given, the one in the key folder that opens the recording."`
+	Signer  []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
+	Channel *uint32  `placeholder:"N" help:"Which channel of the session; one that runs a program if not given."`
+}
+
+func (*sessionsWatchCmd) Help() string {
+	return `Shows what the person sees, as they see it. What came before is gone through at once; then bytes are shown as they come, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. Where the output is no terminal, it begins with what came before.
+
+The server sends the sealed recording as it grows. It is opened on this machine with your key, after a check that a trusted gateway signed it, and shown as by "recordings play": sequences that would write your clipboard, make your terminal answer or change what your keys do are left out.
+
+A policy must allow it (the action watchSessions), and the session must be recorded. That you watch is in the audit log before you see anything, and the person is told where the policy says so.
+
+Exits with 0 when the session has ended or you have left.
+
+Examples:
+
+    sekisho sessions watch ses_k5xqz7... --key auditor.key
+    sekisho sessions watch ses_k5xqz7... --key auditor.key --channel 2 | tee seen.txt
+`
+}
+
+func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
+	if !isSession(cmd.Session) {
+		return &usageError{fmt.Sprintf("%q is no session ID; sekisho sessions list shows them", cmd.Session)}
+	}
+	ctx, leave := context.WithCancel(a.ctx)
+	defer leave()
+	f, err := a.follow(ctx, cmd.Session)
+	if err != nil {
+		return err
+	}
+	defer f.stream.Close()
+	r, err := a.reader(&source{Reader: f, session: cmd.Session}, cmd.Key, cmd.Signer)
+	if err != nil {
+		return err
+	}
+	s := r.Header().Session
+	fmt.Fprintf(a.err, "%s as %s on %s, since %s; q or Ctrl-C leaves.\n", plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
+	restore, raw := a.listen(leave)
+	v := &view{out: a.out, raw: raw, only: cmd.Channel, channels: map[uint32]*seen{}, live: func() bool { return f.at >= f.now }}
+	tty, onTerminal := a.out.(*os.File)
+	if onTerminal = onTerminal && isatty.IsTerminal(tty.Fd()); onTerminal {
+		v.paint = true
+	}
+	for err == nil {
+		var e recording.Entry
+		if e, err = r.Next(); err == nil {
+			err = v.show(e)
+		}
+	}
+	if onTerminal { // leave it as it was found
+		fmt.Fprint(a.out, terminal.Reset+"\r\n")
+	}
+	restore()
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.err, "You have left; the session goes on.")
+		return nil
+	case errors.Is(err, io.EOF), errors.Is(err, recording.ErrCut) && f.ended:
+		fmt.Fprintln(a.err, "The session has ended.")
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	return bad(err)
+}
+
+// listen reads keys where there is somebody to press them, and calls leave for q and Ctrl-C. restore makes the terminal as
+// it was; raw says that line feeds need carriage returns until then.
+func (a *app) listen(leave func()) (restore func(), raw bool) {
+	in, ok := a.in.(*os.File)
+	if !ok || !isatty.IsTerminal(in.Fd()) {
+		return func() {}, false
+	}
+	was, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return func() {}, false
+	}
+	go func() {
+		defer leave()
+		for key := make([]byte, 1); ; {
+			if n, err := in.Read(key); err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == ctrlC) {
+				return
+			}
+		}
+	}()
+	return func() { term.Restore(int(in.Fd()), was) }, true
+}
+
+const ctrlC = 3
+
+// following makes a Reader of a recording that grows.
+type following struct {
+	stream *connect.ServerStreamForClient[apiv1.WatchSessionResponse]
+	rest   []byte
+	at     int64 // bytes that were read
+	now    int64 // bytes that there were when it began
+	ended  bool  // the session has, says the server
+}
+
+func (a *app) follow(ctx context.Context, session string) (*following, error) {
+	c, err := a.signedIn()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := c.Sessions().Watch(ctx, connect.NewRequest(&apiv1.WatchSessionRequest{Session: session}))
+	if err != nil {
+		return nil, err
+	}
+	f := &following{stream: stream}
+	if err := f.receive(); err != nil {
+		return nil, errors.Join(err, stream.Close())
+	}
+	f.now = stream.Msg().Now
+	return f, nil
+}
+
+func (f *following) Read(p []byte) (int, error) {
+	for len(f.rest) == 0 {
+		if err := f.receive(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, f.rest)
+	f.rest, f.at = f.rest[n:], f.at+int64(n)
+	return n, nil
+}
+
+func (f *following) receive() error {
+	if !f.stream.Receive() {
+		if err := f.stream.Err(); err != nil {
+			return err
+		}
+		if !f.ended {
+			return &sekisho.Refusal{Sentence: "The server has stopped sending, though the session may go on.", Next: "Watch it again."}
+		}
+		return io.EOF
+	}
+	f.rest, f.ended = f.stream.Msg().Data, f.stream.Msg().Ended
+	return nil
+}
