@@ -29,6 +29,7 @@ const maxScreens = 128
 type viewer struct {
 	take     func(shown)
 	raw      bool // tell the bytes of ptys line by line, too
+	edits    bool // tell what was changed a little, too
 	channels map[uint32]*view
 	turn     uint64
 }
@@ -78,6 +79,7 @@ func (v *viewer) entry(e recording.Entry) {
 		if p, err := recording.DecodePTY(e.Data); err == nil {
 			if c := v.of(e.Channel); c.screen == nil {
 				c.screen = newOnScreen(int(min(p.Cols, 1<<16)), int(min(p.Rows, 1<<16)))
+				c.screen.edits = v.edits
 			}
 		}
 	case recording.Resize:
