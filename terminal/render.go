@@ -8,11 +8,11 @@ func (s *Screen) Render(dst []byte) []byte {
 	dst = append(dst, Reset...)
 	dst = s.renderGrid(dst, &s.main)
 	if s.Alternate() {
-		dst = s.renderCursor(dst, s.saved[0])
+		dst = s.renderCursor(dst, &s.main, s.saved[0])
 		dst = append(dst, "\x1b[?1049h"...)
 		dst = s.renderGrid(dst, &s.alt)
 	}
-	dst = s.renderCursor(dst, s.saved[s.screen()])
+	dst = s.renderCursor(dst, s.grid, s.saved[s.screen()])
 	dst = append(dst, "\x1b7"...)
 	if s.top != 0 || s.bottom != s.rows {
 		dst = strconv.AppendInt(append(dst, "\x1b["...), int64(s.top+1), 10)
@@ -27,7 +27,7 @@ func (s *Screen) Render(dst []byte) []byte {
 			dst = append(dst, m.text...)
 		}
 	}
-	return s.renderCursor(dst, s.cursor)
+	return s.renderCursor(dst, s.grid, s.cursor)
 }
 
 // renderGrid draws the rows of g.
@@ -35,29 +35,46 @@ func (s *Screen) renderGrid(dst []byte, g *grid) []byte {
 	dst = append(dst, "\x1b[0m\x1b[H\x1b[2J"...)
 	var pen style
 	for y, r := range g.rows {
-		if len(r.cells) == 0 && r.rest == (style{}) {
+		n, rest := r.drawn(s.cols)
+		if n == 0 && rest == (style{}) {
 			continue
 		}
 		dst = appendGoTo(dst, 0, y)
-		for x := range r.cells {
-			look := r.cells[x].style
-			look.flags &^= wideHead | wideTail
-			if look != pen {
+		for x := range n {
+			if look := r.at(x).look(); look != pen {
 				pen = look
 				dst = pen.appendSGR(dst)
 			}
 			dst = r.appendCell(dst, x)
 		}
-		if len(r.cells) < s.cols && r.rest != (style{}) {
-			pen = r.rest
+		if n < s.cols && rest != (style{}) {
+			pen = rest
 			dst = append(pen.appendSGR(dst), "\x1b[K"...)
 		}
 	}
 	return dst
 }
 
+// look is the style that a cell was written with.
+func (c cell) look() style {
+	c.flags &^= wideHead | wideTail
+	return c.style
+}
+
+// drawn gives how many cells of the row are to be written, and how the blank ones after them look.
+func (r *row) drawn(cols int) (n int, rest style) {
+	blank := func(c cell) bool { return (c.r == 0 || c.r == ' ') && c.fg == 0 && c.flags == 0 }
+	last := r.at(cols - 1)
+	if !blank(last) || len(r.marks[cols-1]) > 0 {
+		return cols, style{}
+	}
+	for n = cols; n > 0 && blank(r.at(n-1)) && r.at(n-1).bg == last.bg && len(r.marks[n-1]) == 0; n-- {
+	}
+	return n, last.style
+}
+
 // renderCursor puts the cursor, its pen and its character sets.
-func (s *Screen) renderCursor(dst []byte, c cursor) []byte {
+func (s *Screen) renderCursor(dst []byte, g *grid, c cursor) []byte {
 	y := c.y
 	if c.origin {
 		dst = append(dst, "\x1b[?6h"...)
@@ -67,7 +84,7 @@ func (s *Screen) renderCursor(dst []byte, c cursor) []byte {
 	}
 	dst = appendGoTo(dst, c.x, y)
 	if c.wrap && c.x == s.cols-1 {
-		dst = s.renderLast(dst, c)
+		dst = renderLast(dst, g.rows[c.y], c.x)
 	}
 	for i, set := range c.sets {
 		if set != '0' && set != 'A' {
@@ -79,17 +96,12 @@ func (s *Screen) renderCursor(dst []byte, c cursor) []byte {
 }
 
 // renderLast writes the character under the cursor again, so that the next one wraps.
-func (s *Screen) renderLast(dst []byte, c cursor) []byte {
-	g := s.grid
-	r := g.rows[c.y]
-	x := c.x
+func renderLast(dst []byte, r *row, x int) []byte {
 	if x > 0 && r.at(x).flags&wideTail != 0 {
 		x--
 		dst = append(dst, '\b')
 	}
-	look := r.at(x).style
-	look.flags &^= wideHead | wideTail
-	return r.appendCell(look.appendSGR(dst), x)
+	return r.appendCell(r.at(x).look().appendSGR(dst), x)
 }
 
 func appendGoTo(dst []byte, x, y int) []byte {

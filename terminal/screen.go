@@ -2,7 +2,8 @@ package terminal
 
 // Bounds of a screen. What a recording says beyond them is taken as the nearest that is allowed.
 const (
-	// maxColumns and maxRows bound the size of a screen.
+	// minColumns lets a wide character stand in a row; maxColumns and maxRows bound the size of a screen.
+	minColumns = 2
 	maxColumns = 1000
 	maxRows    = 1000
 	// maxOSC is the longest operating system command that is looked at.
@@ -59,20 +60,20 @@ type watcher interface {
 	switched(alternate bool)               // between main and alternate screen
 }
 
-// NewScreen gives an empty screen. Its size is made to be from 1 to 1000 each way; 0 stands for 80 and 24.
+// NewScreen gives an empty screen of 2 to 1000 columns and 1 to 1000 rows, whatever it is asked for. 0 stands for 80 and 24.
 func NewScreen(cols, rows int) *Screen {
 	s := &Screen{}
 	s.main.ids, s.alt.ids, s.grid = &s.ids, &s.ids, &s.main
-	s.cols, s.rows = bounded(cols, 80, maxColumns), bounded(rows, 24, maxRows)
+	s.cols, s.rows = bounded(cols, 80, minColumns, maxColumns), bounded(rows, 24, 1, maxRows)
 	s.reset()
 	return s
 }
 
-func bounded(n, otherwise, most int) int {
+func bounded(n, otherwise, least, most int) int {
 	if n <= 0 {
 		return otherwise
 	}
-	return min(n, most)
+	return max(least, min(n, most))
 }
 
 // reset is RIS: as the screen was in the beginning.
@@ -144,7 +145,7 @@ func (s *Screen) Text() string {
 // Resize changes the size as [NewScreen] takes it. On the main screen lines that were wrapped are wrapped anew; the
 // alternate screen is cut or filled, because its program draws it anew.
 func (s *Screen) Resize(cols, rows int) {
-	cols, rows = bounded(cols, s.cols, maxColumns), bounded(rows, s.rows, maxRows)
+	cols, rows = bounded(cols, s.cols, minColumns, maxColumns), bounded(rows, s.rows, 1, maxRows)
 	if cols == s.cols && rows == s.rows {
 		return
 	}

@@ -107,6 +107,7 @@ func TestScreen(t *testing.T) {
 // renders checks that what Render gives draws the same screen, is safe, and that drawing goes on as on the first.
 func renders(t *testing.T, s *terminal.Screen) {
 	t.Helper()
+	s.Write([]byte{0x18}) // ends what the input left open
 	drawn := s.Render(nil)
 	var f terminal.Filter
 	if safe := f.Append(nil, drawn); !bytes.Equal(safe, drawn) {

@@ -1,0 +1,101 @@
+package terminal
+
+import (
+	"regexp"
+	"strings"
+)
+
+// opener are commands after which another shell may read.
+var opener = regexp.MustCompile(`(^|[;&|(\s/])(ba|da|z|fi|k|a|c|tc)?sh(\s|$)|(^|[;&|(\s/])(su|sudo|doas|ssh|mosh|tmux|screen|docker|podman|kubectl|oc|chroot|nsenter|login|newgrp|machinectl|lxc|script|exit|logout)(\s|$)|^\x04`)
+
+// take reads a command from its start to row last, and reports whether there was one.
+func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) bool {
+	text := c.read(at, first, x, last, c.line.editor)
+	goesOn := c.continues(first, at.prompt)
+	c.end = c.screen.grid.line(last).id
+	if strings.HasSuffix(text, "^C") {
+		if goesOn {
+			c.held = nil
+		}
+		return false
+	}
+	if goesOn {
+		c.extend(text, sure)
+		return true
+	}
+	if how != HowMarks {
+		switch classify(at.prompt) {
+		case noPrompt, askingLike:
+			return false
+		case replLike:
+			sure = Low
+		case otherLike:
+			sure = min3(sure, Medium)
+		}
+	}
+	if classify(at.prompt) != replLike {
+		c.known.learn(at.prompt)
+	}
+	if c.marks.exact != "" {
+		text, c.marks.exact = c.marks.exact, ""
+	}
+	if strings.TrimSpace(text) == "" {
+		c.flush()
+		return false
+	}
+	kept := cut(text, maxCommand)
+	cmd := Command{At: c.line.enter, Text: kept, Cut: len(kept) < len(text), How: how, Confidence: sure}
+	cmd.Directory, cmd.DirectoryHow = c.directory(at.prompt)
+	c.hold(cmd)
+	if opener.MatchString(text) {
+		c.lost = true
+	}
+	return true
+}
+
+// min3 gives the lower confidence.
+func min3(a, b Confidence) Confidence {
+	if a == Low || b == Low {
+		return Low
+	}
+	if a == Medium || b == Medium {
+		return Medium
+	}
+	return High
+}
+
+// continues reports whether prompt, in row i, asks for the rest of the command that was read last: it stands right
+// below that, and is no prompt after which commands began.
+func (c *Commands) continues(i int, prompt string) bool {
+	if c.held == nil || !continuation.MatchString(prompt) || c.known.has(prompt) {
+		return false
+	}
+	at := c.screen.grid.find(c.end)
+	return at >= 0 && i == at+1
+}
+
+// extend adds a continuation line to the command that is held.
+func (c *Commands) extend(text string, sure Confidence) {
+	h := c.held
+	h.Until = 0
+	h.Confidence = min3(h.Confidence, sure)
+	if h.Cut || len(h.Text)+1+len(text) > maxCommand {
+		h.Cut = true
+		return
+	}
+	h.Text += "\n" + text
+}
+
+// directory gives where the shell is, as it told or as its prompt names it.
+func (c *Commands) directory(prompt string) (string, How) {
+	if path := c.screen.directory; path != "" && !c.lost {
+		return path, HowMarks
+	}
+	if path := directoryOf(prompt); path != "" {
+		return path, HowPrompt
+	}
+	return "", ""
+}
+
+// moved is a directory that was told.
+func (c *Commands) moved() { c.lost = false }
