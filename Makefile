@@ -2,7 +2,7 @@
 BIN := bin
 export CGO_ENABLED = 0
 
-.PHONY: demo demo-check test build lint fuzz bench prepare clean
+.PHONY: demo demo-check test build build-pkcs11 lint fuzz bench prepare clean
 
 demo: build ## the whole house on loopback, until Ctrl-C
 	@$(BIN)/demo
@@ -15,6 +15,9 @@ test: build ## everything, with real sshd, ssh and IdP
 
 build: prepare
 	@dev/build.sh $(BIN)
+
+build-pkcs11: ## sekisho that takes keys on PKCS#11 tokens, too; needs a C compiler
+	CGO_ENABLED=1 go build -trimpath -tags pkcs11 -o $(BIN)/ ./cmd/sekisho
 
 prepare: ## what Debian packages are missing
 	@dev/prepare.sh

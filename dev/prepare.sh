@@ -38,6 +38,7 @@ if [ "${1:-}" = test ]; then # the demo can do without
 	need nsenter util-linux
 	need node nodejs         # the browser's reader of recordings, and its package manager
 	need npm npm
+	need softhsm2-util softhsm2  # a PKCS#11 token, for keys that open recordings
 	for_clients
 fi
 

@@ -249,6 +249,7 @@ func (cmd *keysGenerateCmd) onToken(a *app, base string) error {
 	if err != nil {
 		return err
 	}
+	a.atEnd(exchanger.Close)
 	key, err := recording.NewPrivateKey(exchanger, cmd.Label)
 	if err != nil {
 		return err

@@ -58,8 +58,17 @@ func (a *app) open(k keyInfo) (*recording.PrivateKey, error) {
 	return key, err
 }
 
-// keyOnToken logs in to the token, which stays open until the command ends.
+// keyOnToken opens a key on a token. The label is what people know it by; the token does not keep it.
 func (a *app) keyOnToken(text, label string) (*recording.PrivateKey, error) {
+	exchanger, err := a.exchanger(text)
+	if err != nil {
+		return nil, err
+	}
+	return recording.NewPrivateKey(exchanger, label)
+}
+
+// exchanger logs in to the token, which stays open until the command ends.
+func (a *app) exchanger(text string) (tokenKey, error) {
 	uri, err := parseTokenURI(text)
 	if err != nil {
 		return nil, &usageError{fmt.Sprintf("PKCS#11 URI: %v", err)}
@@ -69,7 +78,7 @@ func (a *app) keyOnToken(text, label string) (*recording.PrivateKey, error) {
 		return nil, err
 	}
 	a.atEnd(exchanger.Close)
-	return recording.NewPrivateKey(exchanger, label)
+	return exchanger, nil
 }
 
 // readKey reads a private key from a file that nobody else can use, and asks for its passphrase if it has one.

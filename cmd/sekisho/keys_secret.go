@@ -34,29 +34,40 @@ func (a *app) ask(what string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the %s: %w", what, err)
 	}
+	if err := hideEcho(fd); err != nil {
+		return nil, fmt.Errorf("ask for the %s: %w", what, err)
+	}
+	fmt.Fprintf(a.err, "%s: ", plain(what))
+	text, err := a.hiddenLine(fd)
+	fmt.Fprintln(a.err)
+	if err = errors.Join(err, term.Restore(fd, before)); err == nil && len(text) > maxSecret {
+		err = &sekisho.Refusal{Sentence: fmt.Sprintf("What was typed is longer than %d bytes.", maxSecret), Next: "Try again."}
+	}
+	if errors.Is(err, io.EOF) {
+		err = &sekisho.Refusal{Sentence: "Nothing was typed.", Next: "Try again.", Cause: err}
+	}
+	if err != nil {
+		clear(text)
+		return nil, err
+	}
+	return text, nil
+}
+
+// hiddenLine reads a line from a terminal until the person interrupts.
+func (a *app) hiddenLine(fd int) ([]byte, error) {
 	type line struct {
 		text []byte
 		err  error
 	}
 	read := make(chan line, 1)
-	fmt.Fprintf(a.err, "%s: ", plain(what))
 	go func() { // when interrupted it waits on, for the process is about to end
-		text, err := term.ReadPassword(fd)
+		text, err := readHidden(fd)
 		read <- line{text, err}
 	}()
 	select {
 	case <-a.ctx.Done():
-		fmt.Fprintln(a.err)
-		return nil, errors.Join(a.ctx.Err(), term.Restore(fd, before))
+		return nil, a.ctx.Err()
 	case l := <-read:
-		fmt.Fprintln(a.err)
-		if errors.Is(l.err, io.EOF) {
-			return nil, &sekisho.Refusal{Sentence: "Nothing was typed.", Next: "Try again.", Cause: l.err}
-		}
-		if l.err == nil && len(l.text) > maxSecret {
-			clear(l.text)
-			return nil, fmt.Errorf("the %s is longer than %d bytes", what, maxSecret)
-		}
 		return l.text, l.err
 	}
 }

@@ -59,7 +59,7 @@ func (cmd *keysShowCmd) Run(a *app) error {
 
 func (cmd *keysShowCmd) look(a *app) (keyInfo, recording.Recipient, error) {
 	if isTokenURI(cmd.Key) {
-		key, err := a.keyOnToken(cmd.Key, "")
+		key, err := a.tryOnToken(cmd.Key)
 		if err != nil {
 			return keyInfo{}, recording.Recipient{}, err
 		}
@@ -103,4 +103,16 @@ func (a *app) named(name string) (keyInfo, error) {
 		_, refusal = readPrivate(name)
 	}
 	return k, errors.Join(refusal)
+}
+
+// tryOnToken opens a key on a token and has it work once: its line is about to be handed on.
+func (a *app) tryOnToken(uri string) (*recording.PrivateKey, error) {
+	exchanger, err := a.exchanger(uri)
+	if err != nil {
+		return nil, err
+	}
+	if err := agrees(exchanger); err != nil {
+		return nil, err
+	}
+	return recording.NewPrivateKey(exchanger, "")
 }

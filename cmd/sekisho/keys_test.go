@@ -12,6 +12,9 @@ import (
 	"github.com/sekisho/sekisho/recording"
 )
 
+// hello is what a short session showed.
+var hello = []recording.Entry{{Kind: recording.Output, At: time.Second, Data: []byte("hello\r\n")}}
+
 func TestKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.key")
 	code, line, errs := run(t, "keys", "generate", "-o", path, "--label", "auditors", "--no-passphrase")
@@ -111,8 +114,7 @@ func TestGenerateRefuses(t *testing.T) {
 }
 
 func TestPassphraseFiles(t *testing.T) {
-	dir, entries := t.TempDir(), []recording.Entry{{Kind: recording.Output, At: time.Second, Data: []byte("hello\r\n")}}
-	key := filepath.Join(dir, "a.key")
+	key := filepath.Join(t.TempDir(), "a.key")
 	if code, _, errs := run(t, "keys", "generate", "-o", key, "--passphrase-file", secretIn(t, "open sesame\n")); code != 0 {
 		t.Fatal(errs)
 	}
@@ -120,7 +122,7 @@ func TestPassphraseFiles(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(text), "sekisho-locked-key-v1 ") {
 		t.Fatalf("%q %v", text, err)
 	}
-	d := seal(t, entries, key+".pub")
+	d := seal(t, hello, key+".pub")
 	play := func(secret string) (int, string, string) {
 		if secret != "" {
 			t.Setenv(passphraseFileVariable, secretIn(t, secret))
@@ -253,9 +255,8 @@ func TestWhichKey(t *testing.T) {
 		}
 		return filepath.Join(home, "keys", name+".pub")
 	}
-	entries := []recording.Entry{{Kind: recording.Output, At: time.Second, Data: []byte("hello\r\n")}}
 	dpo, spare, other := make("dpo"), make("spare"), make("other")
-	one, two := seal(t, entries, dpo), seal(t, entries, dpo, spare)
+	one, two := seal(t, hello, dpo), seal(t, hello, dpo, spare)
 	play := func(d desk, args ...string) (int, string, string) {
 		return command(t, home, append([]string{"recordings", "play", d.file, "--signer", d.signer, "--speed", "1000"}, args...)...)
 	}

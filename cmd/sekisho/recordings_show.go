@@ -60,4 +60,3 @@ func (cmd *recordingsShowCmd) info(a *app) (recordingInfo, error) {
 		Bytes: src.total, Recipients: h.Recipients, Address: s.ClientAddress,
 	}, nil
 }
-

@@ -2,7 +2,12 @@ package main
 
 import (
 	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
 	"strings"
+
+	"github.com/sekisho/sekisho"
 )
 
 // tokenKey is a P-256 key whose private half stays on a PKCS#11 token: the token itself does the key agreement.
@@ -14,3 +19,24 @@ type tokenKey interface {
 
 // isTokenURI says whether a key was named by a PKCS#11 URI.
 func isTokenURI(name string) bool { return strings.HasPrefix(name, tokenScheme) }
+
+// agrees finds out whether a key can do what it is for, before anything is sealed to it: both sides of a key agreement
+// must come to the same secret.
+func agrees(key ecdh.KeyExchanger) error {
+	other, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("try the key: %w", err)
+	}
+	mine, err := other.ECDH(key.PublicKey())
+	if err != nil {
+		return fmt.Errorf("try the key: %w", err)
+	}
+	its, err := key.ECDH(other.PublicKey())
+	if err != nil {
+		return fmt.Errorf("try the key: %w", err)
+	}
+	if subtle.ConstantTimeCompare(mine, its) != 1 {
+		return &sekisho.Refusal{Sentence: "The private key on the token does not go with the public key there.", Next: "Seal nothing to it."}
+	}
+	return nil
+}
