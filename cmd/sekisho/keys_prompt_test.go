@@ -16,26 +16,26 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is one at which somebody sits: what they see, and what they type.
-type terminal struct {
+// seat is a terminal at which somebody sits: what they see, and what they type.
+type seat struct {
 	t           *testing.T
 	person, tty *os.File
 	shown       string
 	seen        int // bytes of it
 }
 
-func newTerminal(t *testing.T) *terminal {
+func newSeat(t *testing.T) *seat {
 	t.Helper()
 	person, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { person.Close(); tty.Close() })
-	return &terminal{t: t, person: person, tty: tty}
+	return &seat{t: t, person: person, tty: tty}
 }
 
 // see waits until the screen shows a text after what was seen before.
-func (s *terminal) see(text string) {
+func (s *seat) see(text string) {
 	s.t.Helper()
 	buf := make([]byte, 1024)
 	for !strings.Contains(s.shown[s.seen:], text) {
@@ -52,7 +52,7 @@ func (s *terminal) see(text string) {
 	s.seen += strings.Index(s.shown[s.seen:], text) + len(text)
 }
 
-func (s *terminal) enter(line string) {
+func (s *seat) enter(line string) {
 	s.t.Helper()
 	if _, err := s.person.WriteString(line + "\n"); err != nil {
 		s.t.Fatal(err)
@@ -60,7 +60,7 @@ func (s *terminal) enter(line string) {
 }
 
 // start runs one command line at the terminal, all but its stdout.
-func (s *terminal) start(ctx context.Context, home string, args ...string) (ended <-chan int, out *bytes.Buffer) {
+func (s *seat) start(ctx context.Context, home string, args ...string) (ended <-chan int, out *bytes.Buffer) {
 	done := make(chan int, 1)
 	out = &bytes.Buffer{}
 	go func() {
@@ -71,13 +71,13 @@ func (s *terminal) start(ctx context.Context, home string, args ...string) (ende
 }
 
 // hidden says whether the terminal keeps what is typed to itself.
-func (s *terminal) hidden() bool {
+func (s *seat) hidden() bool {
 	mode, err := unix.IoctlGetTermios(int(s.tty.Fd()), unix.TCGETS)
 	return err == nil && mode.Lflag&unix.ECHO == 0
 }
 
 func TestPrompts(t *testing.T) {
-	home, s := filepath.Join(t.TempDir(), "home"), newTerminal(t)
+	home, s := filepath.Join(t.TempDir(), "home"), newSeat(t)
 	ended, out := s.start(t.Context(), home, "keys", "generate", "dpo")
 	s.see("New passphrase of the private key: ")
 	if !s.hidden() {
@@ -115,7 +115,7 @@ func TestPrompts(t *testing.T) {
 }
 
 func TestPromptsRefuse(t *testing.T) {
-	home, s := filepath.Join(t.TempDir(), "home"), newTerminal(t)
+	home, s := filepath.Join(t.TempDir(), "home"), newSeat(t)
 	for _, c := range []struct{ first, again, says string }{
 		{"", "", "The passphrase is empty."},
 		{"one", "other", "The two passphrases are not the same."},
@@ -142,7 +142,7 @@ func TestPromptsRefuse(t *testing.T) {
 // Whoever interrupts the question gets their terminal back as it was.
 func TestPromptInterrupted(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	home, s := filepath.Join(t.TempDir(), "home"), newTerminal(t)
+	home, s := filepath.Join(t.TempDir(), "home"), newSeat(t)
 	before, err := term.GetState(int(s.tty.Fd()))
 	if err != nil {
 		t.Fatal(err)
