@@ -14,7 +14,7 @@ import (
 )
 
 // Asciicast writes one channel of a recording as asciicast v2 (docs.asciinema.org/manual/asciicast/v2): output and
-// standard error as "o", kept input as "i", window changes as "r", commands as "m". The bytes are those that the target
+// standard error as "o", kept input as "i", window changes as "r", bytes that were lost as "m". The bytes are those that the target
 // sent, control sequences included, as far as they are UTF-8. A program without a pty gets 80x24, and carriage returns
 // before its newlines. When the recording is cut, all of what is there is written and the error wraps ErrCut; when it
 // has no such channel, the error is a *NoChannelError.
@@ -101,6 +101,8 @@ func (c *cast) entry(e recording.Entry) error {
 	case recording.Input:
 		c.line = c.in.append(c.line[:0], e.Data)
 		return c.event("i", c.line)
+	case recording.Lost:
+		return c.event("m", []byte(Describe(e)))
 	case recording.ExitStatus:
 		return c.exit(e.Data)
 	}

@@ -21,8 +21,8 @@ type Command struct {
 	Signal string
 	// Found says how it was found: "exec" when the client asked for just this command.
 	Found string
-	// Confidence is from 0 to 1: how sure it is that just this was run.
-	Confidence float64
+	// Confidence is "high", "medium" or "low": how sure it is that just this was run.
+	Confidence string
 }
 
 // Commands gives the commands of a recording, in the order in which they ended, or of which it became known that their
@@ -83,7 +83,7 @@ func (c *commandReader) asked(e recording.Entry, found, text string) error {
 		}
 	}
 	text = strings.ToValidUTF8(text[:min(len(text), maxCommand)], "\ufffd")
-	c.running[e.Channel] = &Command{At: e.At, Channel: e.Channel, Text: text, Found: found, Confidence: 1}
+	c.running[e.Channel] = &Command{At: e.At, Channel: e.Channel, Text: text, Found: found, Confidence: "high"}
 	c.order = append(c.order, e.Channel)
 	return nil
 }

@@ -42,6 +42,15 @@ func describe(e recording.Entry) (string, error) {
 			words += " (core dumped)"
 		}
 		return printable(strings.TrimSpace(words + " " + x.Message)), err
+	case recording.Typed:
+		y, err := recording.DecodeTyping(e.Data)
+		if y.Enter {
+			return "Enter", err
+		}
+		return "", err
+	case recording.Lost:
+		l, err := recording.DecodeLoss(e.Data)
+		return fmt.Sprintf("%d bytes of output are missing here: %s", l.Bytes, printable(l.Why)), err
 	case recording.ChannelOpen, recording.Exec, recording.Subsystem, recording.Signal, recording.Note:
 		return printable(string(e.Data)), nil
 	case recording.File:

@@ -19,7 +19,7 @@ var kinds = []recording.Kind{
 	recording.Output, recording.Stderr, recording.Input, recording.ChannelOpen, recording.PTYRequest, recording.Env,
 	recording.Shell, recording.Exec, recording.Subsystem, recording.Resize, recording.Signal, recording.EOF,
 	recording.ExitStatus, recording.ExitSignal, recording.ChannelClose, recording.Note, recording.File, recording.Forward,
-	recording.Forward + 1,
+	recording.Typed, recording.Lost, recording.Lost + 1,
 }
 
 // fuzzed makes a recording of any bytes: entries of kind, channel, a time as an exponent of two, length and data.

@@ -72,7 +72,11 @@ func (c *choice) missing(end error) error {
 
 // ofProgram says which entries exist only for a channel with a program.
 func ofProgram(k recording.Kind) bool {
-	return ofChannel(k) && k != recording.ChannelOpen && k != recording.ChannelClose && k != recording.File && k != recording.Forward
+	switch k {
+	case recording.ChannelOpen, recording.ChannelClose, recording.File, recording.Forward, recording.Lost:
+		return false
+	}
+	return ofChannel(k)
 }
 
 // ofChannel leaves out what may stand for the whole connection, whose channel is 0 as the first channel's is.

@@ -95,6 +95,7 @@ func golden() *tape {
 		entry(recording.Shell, 0, nil),
 		entry(recording.Output, 0, []byte("\x1b[1;32mroot@web1\x1b[0m:~# ")),
 		entry(recording.Input, 0, []byte("ls\r")),
+		entry(recording.Typed, 0, recording.Typing{Enter: true, Count: 2}.Encode()),
 		entry(recording.Output, 0, []byte("ls\r\n関\xe6")), // a character is cut in two
 		entry(recording.Output, 0, []byte("\x89\x80 \xff\r\n\x1b]52;c;cm0gLXJmIC8K\x07")),
 		entry(recording.Resize, 0, recording.EncodeResize(120, 40)),
@@ -107,6 +108,7 @@ func golden() *tape {
 		entry(recording.ChannelOpen, 2, []byte("session")),
 		entry(recording.Subsystem, 2, []byte("sftp")),
 		entry(recording.ChannelClose, 2, nil),
+		entry(recording.Lost, 0, recording.Loss{Bytes: 7, Why: "the disk lagged"}.Encode()),
 		entry(recording.Note, 0, []byte("x11-req refused")),
 		entry(recording.File, 1, []byte(`{"protocol":"sftp","operation":"upload","path":"/srv/a","bytes":3,"result":"ok","took":1000000,"sha256":"ba78"}`)),
 		entry(recording.Forward, 2, []byte(`{"type":"direct-tcpip","destination":"db2:5432","origin":"127.0.0.1:40000"}`)),

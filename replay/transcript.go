@@ -48,7 +48,7 @@ func (t *transcript) entry(e recording.Entry) error {
 	if stream(e.Kind) || e.Kind == recording.PTYRequest || e.Kind == recording.Resize {
 		t.view.entry(e)
 	}
-	if stream(e.Kind) {
+	if stream(e.Kind) || e.Kind == recording.Typed {
 		return nil
 	}
 	switch c := t.view.channels[e.Channel]; {

@@ -18,7 +18,9 @@ type recordingsCmd struct {
 	Download recordingsDownloadCmd `cmd:"" help:"Fetch the sealed file of a recording."`
 	Verify   recordingsVerifyCmd   `cmd:"" help:"Check that a recording is whole and genuine."`
 	Play     recordingsPlayCmd     `cmd:"" help:"Replay a recording in this terminal."`
-	Export   recordingsExportCmd   `cmd:"" help:"Write a recording as asciicast, text or JSON."`
+	Commands recordingsCommandsCmd `cmd:"" help:"List the commands that were run in sessions."`
+	Search   recordingsSearchCmd   `cmd:"" help:"Look for words in recordings."`
+	Export   recordingsExportCmd   `cmd:"" help:"Write a recording as asciicast, script, text, JSON or ssh-log."`
 }
 
 // recordingInfo is a recording as --json shows it.

@@ -132,20 +132,32 @@ func (a *app) reader(s *source, keyName string, signers []string) (*recording.Re
 	if err != nil {
 		return nil, err
 	}
+	if len(trusted) == 0 {
+		a.tellUnchecked()
+	}
+	r, err := s.unseal(key, trusted)
+	return r, bad(a.wrongKey(err))
+}
+
+func (a *app) tellUnchecked() {
+	fmt.Fprintln(a.err, "Not checked: who made this recording. Sign in, or give the gateway's key with --signer.")
+}
+
+// unseal opens the recording with a key, after a check that one of the trusted gateways, if there are any, signed its header,
+// and that it is of the session that was asked for.
+func (s *source) unseal(key *recording.PrivateKey, trusted []ed25519.PublicKey) (*recording.Reader, error) {
 	r, err := recording.NewReader(s, key)
 	if err != nil {
-		return nil, bad(a.wrongKey(err))
+		return nil, err
 	}
 	h := r.Header()
-	switch {
-	case s.session != "" && s.session != h.Session.ID:
+	if s.session != "" && s.session != h.Session.ID {
 		return nil, &sekisho.Refusal{
 			Sentence: fmt.Sprintf("Not valid: it is of session %s, not %s.", h.Session.ID, s.session),
 			Next:     "Do not rely on it, and tell those who look after security.",
 		}
-	case len(trusted) == 0:
-		fmt.Fprintln(a.err, "Not checked: who made this recording. Sign in, or give the gateway's key with --signer.")
-	case !slices.ContainsFunc(trusted, func(k ed25519.PublicKey) bool { return k.Equal(h.Signer) }):
+	}
+	if len(trusted) > 0 && !slices.ContainsFunc(trusted, func(k ed25519.PublicKey) bool { return k.Equal(h.Signer) }) {
 		return nil, untrusted(h)
 	}
 	return r, nil

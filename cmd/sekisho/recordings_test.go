@@ -64,6 +64,11 @@ func deskOf(t *testing.T, entries []recording.Entry) desk {
 // seal makes a recording for whom the files with recipient lines name.
 func seal(t *testing.T, entries []recording.Entry, recipients ...string) desk {
 	t.Helper()
+	return sealAs(t, testSession, entries, recipients...)
+}
+
+func sealAs(t *testing.T, session string, entries []recording.Entry, recipients ...string) desk {
+	t.Helper()
 	var to []recording.Recipient
 	for _, file := range recipients {
 		r, err := readRecipient(file)
@@ -79,7 +84,7 @@ func seal(t *testing.T, entries []recording.Entry, recipients ...string) desk {
 	}
 	d := desk{file: filepath.Join(t.TempDir(), "x.rec"), signer: string(ssh.MarshalAuthorizedKey(public))}
 	s := sekisho.Session{
-		ID: testSession, Identity: sekisho.Identity{Subject: "alice@example.com"}, Login: "root", Target: "web1",
+		ID: session, Identity: sekisho.Identity{Subject: "alice@example.com"}, Login: "root", Target: "web1",
 		Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
 	}
 	var file memory
