@@ -95,3 +95,13 @@ func PressRaw(w *Writer, b []byte) error {
 
 // Dictionary is how much of the past a writer keeps.
 func Dictionary(w *Writer) int { return cap(w.past.b) }
+
+// Shrink compresses as the writer does; nil when that gains nothing.
+func Shrink(plain, dictionary []byte) []byte {
+	p := presses.Get().(*press)
+	defer presses.Put(p)
+	if !p.shrink(plain, dictionary) {
+		return nil
+	}
+	return append([]byte{}, p.frame[frameHead:frameHead+p.used]...)
+}

@@ -14,6 +14,9 @@ import (
 func FuzzReader(f *testing.F) {
 	data, key := golden(f)
 	f.Add(data)
+	for _, v := range vectors(f) {
+		f.Add(v.file)
+	}
 	f.Add(data[:len(data)-1])
 	f.Add(data[:1500])
 	signers := []ed25519.PublicKey{newSigner(1).Public().(ed25519.PublicKey)}

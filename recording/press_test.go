@@ -103,6 +103,41 @@ func TestTextShrinks(t *testing.T) {
 	}
 }
 
+// What the writer compresses, other people's inflaters read: with a dictionary, or with none and the dictionary in
+// front as FORMAT.md says.
+func TestOthersUnfold(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	shrunk := 0
+	for range 400 {
+		size := 40 + random.IntN(1<<(6+random.IntN(10)))
+		all := prose(random, size+8192)
+		if random.IntN(4) == 0 {
+			all = bytes.Repeat(noise(random, 1+random.IntN(300)), 100_000)[:size+8192]
+		}
+		past, plain := all[random.IntN(8193):8192], all[8192:]
+		pressed := recording.Shrink(plain, past)
+		if pressed == nil {
+			continue
+		}
+		shrunk++
+		in := bytes.NewReader(pressed)
+		got, err := io.ReadAll(flate.NewReaderDict(in, past))
+		if err != nil || !bytes.Equal(got, plain) || in.Len() > 0 {
+			t.Fatalf("%d bytes after %d: %v, %d bytes left", size, len(past), err, in.Len())
+		}
+		n := len(past)
+		stored := append([]byte{0, byte(n), byte(n >> 8), byte(^n), byte(^n >> 8)}, past...)
+		in = bytes.NewReader(append(stored, pressed...))
+		got, err = io.ReadAll(flate.NewReader(in))
+		if err != nil || !bytes.Equal(got[n:], plain) || in.Len() > 0 {
+			t.Fatalf("%d bytes after a stored block of %d: %v, %d bytes left", size, n, err, in.Len())
+		}
+	}
+	if shrunk < 300 {
+		t.Errorf("%d of 400 shrink", shrunk)
+	}
+}
+
 // The gateway itself may be the liar: what does not decompress to at most one frame's entries is refused.
 func TestPressedFramesAreBounded(t *testing.T) {
 	key := newKey(t)

@@ -9,9 +9,14 @@
 // changed, dropped, moved or taken from another file does not open; a file that lost its tail has no signed end and
 // says so ([ErrCut]). Whoever lacks a private key can still check header, chain and end with [Verify].
 //
-// The format is in FORMAT.md. The package is pure: bytes in, bytes out; it opens no file, reads no clock, and takes
+// A recording consists of segments, each of which can be read without those before it; a [Manifest] tells where they
+// begin. What is in the frames is compressed before it is sealed.
+//
+// The format is in FORMAT.md, and files to try a reader on are in testdata/vectors. The package is pure: bytes in, bytes out; it opens no file, reads no clock, and takes
 // random bytes only for the keys it makes.
 package recording
+
+//go:generate go run ../dev/vectors testdata/vectors
 
 import (
 	"crypto/ed25519"

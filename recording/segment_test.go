@@ -172,8 +172,8 @@ func TestWrongFacts(t *testing.T) {
 			if name == "index" && i > 0 {
 				err = recording.ErrInvalid // an index proves nothing of itself; the manifest's check below finds it
 			}
-			if !errors.Is(err, recording.ErrInvalid) {
-				t.Errorf("segment %d, %s: the reader says %v", i, name, err)
+			if !errors.Is(err, recording.ErrInvalid) && !(errors.Is(err, recording.ErrCut) && s.Offset != all[i].Offset) {
+				t.Errorf("segment %d, %s: the reader says %v", i, name, err) // lengths read in the wrong place may reach beyond the end
 			}
 			m := manifest(t, data, all)
 			m.Segments[i] = s
