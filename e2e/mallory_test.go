@@ -41,6 +41,7 @@ var tools = map[string]func(p *traveller, args []string) error{
 	"recut":    recut,
 	"resign":   resign,
 	"outwait":  outwait,
+	"tap":      tap,
 }
 
 // take gets certificate and token for a target, as sekisho connect does, and keeps what sekisho never writes down:
