@@ -74,10 +74,11 @@ const (
 	EventRecordingOpened    = "recording.opened"  // detail: header (hex SHA-256), recipients
 	EventRecordingClosed    = "recording.closed"  // detail: chain, bytes
 	EventRecordingCut       = "recording.interrupted"
-	EventRecordingLost      = "recording.lost"  // best-effort: at the first loss, and at the end; detail: bytes (lost until now), why; error
-	EventRecordingRead      = "recording.read"  // somebody downloaded it
-	EventTargetAdded        = "target.added"    // detail: labels, logins, audited, addresses
-	EventTargetHostKey      = "target.host_key" // its connector reports another one; detail: key, before (fingerprints)
+	EventRecordingLost      = "recording.lost"    // best-effort: at the first loss, and at the end; detail: bytes (lost until now), why; error
+	EventRecipientsLoaded   = "recipients.loaded" // who can open recordings from now on; detail: keys (ID, label, and whether it must be named)
+	EventRecordingRead      = "recording.read"    // somebody downloaded it
+	EventTargetAdded        = "target.added"      // detail: labels, logins, audited, addresses
+	EventTargetHostKey      = "target.host_key"   // its connector reports another one; detail: key, before (fingerprints)
 	EventConnectorJoined    = "connector.joined"
 	EventConnectorRefused   = "connector.refused" // error
 	EventConnectorConnected = "connector.linked"

@@ -40,7 +40,7 @@ func (d access) Describe(context.Context, *connect.Request[apiv1.DescribeRequest
 		RecordingKeys: d.RecordingKeys,
 		Version:       sekisho.Version,
 		SshGateway:    d.SSHGateway,
-		Recipients:    d.Recipients,
+		Recipients:    d.Recipients(),
 	}), nil
 }
 

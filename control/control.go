@@ -64,7 +64,7 @@ type Config struct {
 	AuditKey      string
 	RecordingKeys []string
 	// Recipients are the public keys that new recordings may be sealed to.
-	Recipients []*apiv1.Recipient
+	Recipients func() []*apiv1.Recipient
 
 	// Desk signs people in; Passes signs target-scoped tokens.
 	Desk   *login.Desk

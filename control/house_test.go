@@ -166,8 +166,10 @@ func newHouse(t *testing.T) *house {
 	h.handler = must(control.New(control.Config{
 		Name: "Example & Sons", URL: h.url, Domain: "example.internal", SSHHosts: []string{"*.example.internal"},
 		Gateways: []string{h.url + "/v1/stream"}, SSHGateway: "gw.example.com:2222", AgentTTL: 30 * time.Minute, AuditKey: h.log.VerifierKey(),
-		Recipients: []*apiv1.Recipient{{Id: "rk_0123456789abcdef", Label: "auditors", Kem: "mlkem768-x25519", Default: true}},
-		Desk:       h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
+		Recipients: func() []*apiv1.Recipient {
+			return []*apiv1.Recipient{{Id: "rk_0123456789abcdef", Label: "auditors", Kem: "mlkem768-x25519", Default: true}}
+		},
+		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: h.set.Load, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
 		Cut: func(connector string) { h.cut = append(h.cut, connector) },

@@ -19,6 +19,13 @@ func (m *Meter) Lost() int64 { return m.lost.Load() }
 // Failures is how many recordings could not be opened, or could not go on.
 func (m *Meter) Failures() int64 { return m.failures.Load() }
 
+// Open is how many sessions there are, those that are still being decided among them.
+func (g *Gateway) Open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.sessions)
+}
+
 // addAhead counts bytes that were handed out too early, or, below 0, have become durable.
 func (m *Meter) addAhead(n int64) {
 	if n == 0 {

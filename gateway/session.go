@@ -142,12 +142,12 @@ func (s *session) record(ctx context.Context) error {
 	s.gateway.meter.failures.Add(1)
 	var refused *sekisho.Refusal
 	switch {
+	case errors.As(err, &refused):
+		return err
 	case s.Audit == sekisho.AuditBestEffort:
 		s.gateway.cfg.Log.Error("open recording; the session goes on without it", "session", s.ID, "error", err)
 		s.unrecorded = err
 		return s.noteLost(0, err)
-	case errors.As(err, &refused):
-		return err
 	}
 	return &sekisho.Refusal{Sentence: "This session must be recorded, and " + trouble(err) + ".", Next: "Tell an administrator.", Cause: err}
 }

@@ -38,6 +38,7 @@ var eventKinds = []string{
 	sekisho.EventRecordingClosed,
 	sekisho.EventRecordingCut,
 	sekisho.EventRecordingLost,
+	sekisho.EventRecipientsLoaded,
 	sekisho.EventRecordingRead,
 	sekisho.EventTargetAdded,
 	sekisho.EventTargetHostKey,

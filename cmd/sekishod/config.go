@@ -48,6 +48,11 @@ type Config struct {
 	SSHHosts []string `yaml:"ssh_hosts"`
 	// Recording says who can open recordings.
 	Recording RecordingConfig `yaml:"recording"`
+	// FIPS takes only recipients whose kind of key is of FIPS 140 algorithms.
+	FIPS bool `yaml:"fips"`
+	// MetricsListen is the address at which Prometheus may read figures, without encryption and for everybody who reaches
+	// it; empty closes it.
+	MetricsListen string `yaml:"metrics_listen"`
 	// LogLevel is debug, info (the default), warn or error.
 	LogLevel string `yaml:"log_level"`
 	level    slog.Level
@@ -97,8 +102,28 @@ type SignInConfig struct {
 // RecordingConfig says who can open recordings.
 type RecordingConfig struct {
 	// Recipients are public key lines of auditors, made by `sekisho keys generate`.
-	Recipients []string `yaml:"recipients"`
-	recipients []recording.Recipient
+	Recipients []RecipientConfig `yaml:"recipients"`
+	// RecipientsDir is a folder of *.pub files with more such lines. Changes are taken over within seconds.
+	RecipientsDir string `yaml:"recipients_dir"`
+	keys          []recipientKey
+}
+
+// RecipientConfig is a recipient's line, or a line that recordings are sealed to only where a policy names it.
+type RecipientConfig struct {
+	Key string `yaml:"key"`
+	// Default is true where it is not given: recordings are sealed to the key wherever no policy names a recipient.
+	Default *bool `yaml:"default"`
+}
+
+// UnmarshalYAML takes the line by itself as well.
+func (r *RecipientConfig) UnmarshalYAML(unmarshal func(any) error) error {
+	var line string
+	if unmarshal(&line) == nil {
+		r.Key = line
+		return nil
+	}
+	type plain RecipientConfig
+	return unmarshal((*plain)(r))
 }
 
 // LoadConfig reads and checks the file.
@@ -123,7 +148,7 @@ func LoadConfig(path string) (*Config, error) {
 }
 
 func (c *Config) locate(dir string) {
-	paths := []*string{&c.Data, &c.Policies, &c.OIDC.ClientSecretFile}
+	paths := []*string{&c.Data, &c.Policies, &c.OIDC.ClientSecretFile, &c.Recording.RecipientsDir}
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Certificate, &c.TLS.Key)
 	}
@@ -157,7 +182,7 @@ func (c *Config) check() error {
 	if err := c.level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		errs = append(errs, fmt.Errorf("log_level %q: want debug, info, warn or error", c.LogLevel))
 	}
-	for key, addr := range map[string]string{"listen": c.Listen, "ssh_listen": c.SSHListen} {
+	for key, addr := range map[string]string{"listen": c.Listen, "ssh_listen": c.SSHListen, "metrics_listen": c.MetricsListen} {
 		if err := checkListen(addr); err != nil {
 			errs = append(errs, fmt.Errorf("%s %q: %w", key, addr, err))
 		}
@@ -217,13 +242,14 @@ func within(key, value string, usual, least time.Duration) (time.Duration, error
 
 func (c *Config) checkRecipients() error {
 	for i, line := range c.Recording.Recipients {
-		r, err := recording.ParseRecipient(line)
+		r, err := recording.ParseRecipient(line.Key)
 		if err != nil {
 			return fmt.Errorf("recording.recipients[%d]: %w", i, err)
 		}
-		c.Recording.recipients = append(c.Recording.recipients, r)
+		c.Recording.keys = append(c.Recording.keys, recipientKey{r, line.Default == nil || *line.Default})
 	}
-	return nil
+	_, err := newRecipients(c).read()
+	return err
 }
 
 // secret reads the client secret; a public client has none.

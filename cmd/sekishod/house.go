@@ -41,6 +41,7 @@ type house struct {
 	links    *ca.Links
 	policies *policies
 	recorder *recorder
+	readers  *recipients
 	desk     *login.Desk
 	passes   *login.Verifier
 	registry *tunnel.Registry
@@ -121,7 +122,10 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err := h.events.Append(ctx, started); err != nil {
 		return err
 	}
-	h.policies = &policies{dir: h.cfg.Policies, note: h.events.Append, changed: func() { h.recheck.Store(true) }, log: h.log}
+	h.policies = &policies{dir: h.cfg.Policies, note: h.events.Append, changed: func() { h.recheck.Store(true); h.warnOfStrangers() }, log: h.log}
+	if err := h.openReaders(ctx); err != nil {
+		return err
+	}
 	if err := h.policies.load(ctx); err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.cfg.Recording.recipients, signer: h.keys.recording, note: h.events.Append, now: time.Now}
+	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.readers, signer: h.keys.recording, note: h.events.Append, now: time.Now}
 	if err := h.recorder.recover(ctx, gatewayName); err != nil {
 		return fmt.Errorf("mark recordings that were cut off: %w", err)
 	}
@@ -150,6 +154,22 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	}
 	h.control, err = h.newControl()
 	return err
+}
+
+// openReaders finds out who can open recordings.
+func (h *house) openReaders(ctx context.Context) error {
+	h.readers = newRecipients(h.cfg)
+	h.readers.note, h.readers.changed, h.readers.log = h.events.Append, h.warnOfStrangers, h.log
+	return h.readers.load(ctx)
+}
+
+// warnOfStrangers logs which policies name recipients that there is no key of.
+func (h *house) warnOfStrangers() {
+	if set := h.policies.inForce(); set != nil {
+		for _, told := range h.readers.strangers(set) {
+			h.log.Warn("sessions by this policy are refused", "policy", told)
+		}
+	}
 }
 
 // openLogin makes what finds out who somebody is.
@@ -218,7 +238,7 @@ func (h *house) newControl() (http.Handler, error) {
 	}
 	return control.New(control.Config{
 		Name: h.cfg.Name, URL: h.cfg.URL, Domain: h.cfg.Domain, SSHHosts: h.cfg.SSHHosts,
-		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: recipientsOf(h.cfg.Recording.recipients),
+		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: h.readers.tell,
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
 		OpenRecording: h.recorder.open, Live: liveSessions{h.gateway}, FollowRecording: h.recorder.follow,

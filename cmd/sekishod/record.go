@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/sekisho/sekisho"
-	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/recording"
 	"github.com/sekisho/sekisho/store/blob"
@@ -19,7 +18,7 @@ import (
 type recorder struct {
 	folder     *blob.Folder
 	index      recordingIndex
-	recipients []recording.Recipient
+	recipients *recipients
 	signer     crypto.Signer
 	note       func(context.Context, ...*sekisho.Event) error
 	now        func() time.Time
@@ -33,15 +32,16 @@ type recordingIndex interface {
 
 // record fills the gateway's Record port. The opening is noted with the hash of the header before a byte flows.
 func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho.Limits) (gateway.Tape, error) {
-	if len(r.recipients) == 0 {
-		return nil, fmt.Errorf("recording.recipients is empty: nobody could ever read the recording")
+	to, err := r.recipients.choose(limits.Recipients)
+	if err != nil {
+		return nil, err
 	}
 	file, err := r.folder.Create(s.ID)
 	if err != nil {
 		return nil, err
 	}
 	out := &later{File: file}
-	w, err := recording.NewWriter(out, recording.Header{Session: s}, r.recipients, r.signer)
+	w, err := recording.NewWriter(out, recording.Header{Session: s}, to, r.signer)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -50,7 +50,7 @@ func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho
 		return nil, err
 	}
 	t := &sealedTape{Writer: w, file: out, recorder: r, growth: r.follows.begin(s.ID, out.written.Load()), entry: sekisho.Recording{Session: s, State: sekisho.RecordingOpen}}
-	for _, recipient := range r.recipients {
+	for _, recipient := range to {
 		t.entry.Recipients = append(t.entry.Recipients, recipient.ID())
 	}
 	if err := r.index.SaveRecording(ctx, &t.entry); err != nil {
@@ -176,13 +176,4 @@ func (r *recorder) interrupted(ctx context.Context, rec *sekisho.Recording) erro
 		return err
 	}
 	return r.index.SaveRecording(ctx, rec)
-}
-
-// recipientsOf tells people which keys open new recordings.
-func recipientsOf(all []recording.Recipient) []*apiv1.Recipient {
-	var told []*apiv1.Recipient
-	for _, r := range all {
-		told = append(told, &apiv1.Recipient{Id: r.ID(), Label: r.Label(), Kem: r.KEM().String(), Default: true})
-	}
-	return told
 }

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +66,15 @@ func check(cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	readers := newRecipients(cfg)
+	keys, err := readers.read()
+	if err != nil {
+		return err
+	}
+	readers.keys.Store(&keys)
+	if told := readers.strangers(set); len(told) > 0 {
+		return errors.New(strings.Join(told, "\n"))
+	}
 	switch n := len(set.Policies()); n {
 	case 1:
 		fmt.Println("configuration and 1 policy are good")
@@ -97,7 +108,14 @@ func (h *house) serve(ctx context.Context) error {
 		},
 		Protocols: protocols(),
 	}
-	failed := make(chan error, 3)
+	figures, scrapes, err := h.openMetrics()
+	if err != nil {
+		return err
+	}
+	if figures != nil {
+		defer figures.Close()
+	}
+	failed := make(chan error, 4)
 	var work sync.WaitGroup
 	doors, err := h.openSSH(ctx)
 	if err != nil {
@@ -105,11 +123,15 @@ func (h *house) serve(ctx context.Context) error {
 	}
 	defer doors.close()
 	work.Go(func() { failed <- server.ServeTLS(https, "", "") })
+	if figures != nil {
+		work.Go(func() { failed <- scrapes.Serve(figures) })
+	}
 	for _, d := range doors {
 		work.Go(func() { failed <- h.serveSSH(ctx, d) })
 	}
 	watching, stop := context.WithCancel(ctx)
 	work.Go(func() { h.policies.watch(watching) })
+	work.Go(func() { h.readers.watch(watching) })
 	work.Go(func() { h.watchSessions(watching) })
 	h.log.Info("serving", "url", h.cfg.URL, "listen", https.Addr().String(), "ssh", h.cfg.SSHListen)
 	select {
@@ -120,6 +142,9 @@ func (h *house) serve(ctx context.Context) error {
 	stop()
 	doors.close()
 	h.drain(server)
+	if figures != nil {
+		scrapes.Close()
+	}
 	work.Wait()
 	return err
 }
