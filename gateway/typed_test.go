@@ -11,8 +11,8 @@ import (
 	"github.com/sekisho/sekisho/recording"
 )
 
-// hears is a target's program that tells what it is sent, packet by packet.
-func hears(heard chan<- string) func(ssh.Channel, <-chan *ssh.Request) {
+// toldInput is a target's program that tells what it is sent, packet by packet.
+func toldInput(heard chan<- string) func(ssh.Channel, <-chan *ssh.Request) {
 	return func(ch ssh.Channel, reqs <-chan *ssh.Request) {
 		defer ch.Close()
 		for req := range reqs {
@@ -76,7 +76,7 @@ func TestKeystrokes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t)
 			heard := make(chan string, 10)
-			h.program = hears(heard)
+			h.program = toldInput(heard)
 			h.decision.Limits.Keystrokes = c.keep
 			in, s := h.typeInto(c.command, c.terminal)
 			for _, line := range []string{"sudo su\r", "hunter2\r"} {
@@ -103,7 +103,7 @@ func TestKeystrokes(t *testing.T) {
 func TestKeystrokesAreDurableFirst(t *testing.T) {
 	h := newHouse(t)
 	heard := make(chan string, 10)
-	h.program = hears(heard)
+	h.program = toldInput(heard)
 	h.decision.Limits.Keystrokes = true
 	in, s := h.typeInto("", true)
 	release := make(chan struct{})
