@@ -44,13 +44,13 @@ export function hex(bytes: Uint8Array): string {
 /** Takes fields from the front of bytes; what is not there throws the error that refuse makes. */
 export class Cursor {
   private at = 0;
-  private readonly view: DataView;
+  private readonly numbers: DataView;
 
   constructor(
     private readonly bytes: Uint8Array,
     private readonly refuse: (why: string) => RecordingError = (why) => new ChangedError(why),
   ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get left(): number {
@@ -63,36 +63,52 @@ export class Cursor {
     return this.bytes.slice(from, this.at) as Bytes;
   }
 
+  /** The next bytes where they are. */
+  view(length: number, what: string): Uint8Array {
+    const from = this.skip(length, what);
+    return this.bytes.subarray(from, this.at);
+  }
+
   u8(what: string): number {
-    return this.view.getUint8(this.skip(1, what));
+    return this.numbers.getUint8(this.skip(1, what));
   }
 
   u16(what: string): number {
-    return this.view.getUint16(this.skip(2, what));
+    return this.numbers.getUint16(this.skip(2, what));
   }
 
   u32(what: string): number {
-    return this.view.getUint32(this.skip(4, what));
+    return this.numbers.getUint32(this.skip(4, what));
   }
 
   u64(what: string): bigint {
-    return this.view.getBigUint64(this.skip(8, what));
+    return this.numbers.getBigUint64(this.skip(8, what));
   }
 
-  /** A number of 7 bits a byte, lowest first, in as few bytes as it takes; at most limit. */
-  uvarint(limit: number, what: string): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
+  /** A number below 2^64 of 7 bits a byte, lowest first, in as few bytes as it takes. */
+  uvarint(what: string): bigint {
+    let low = 0; // of 49 bits, which a number holds exactly
+    for (let i = 0, scale = 1; i < 7; i++, scale *= 128) {
       const byte = this.u8(what);
-      value += (byte & 127) * scale;
-      if (value > limit) throw this.refuse(`${what}: too large`);
-      if (byte >= 128) {
-        if (scale > limit) throw this.refuse(`${what}: too long`);
-        continue;
-      }
-      if (byte === 0 && scale > 1) throw this.refuse(`${what}: longer than it must be`);
+      low += (byte & 127) * scale;
+      if (byte >= 128) continue;
+      if (byte === 0 && i > 0) throw this.refuse(`${what}: longer than it must be`);
+      return BigInt(low);
+    }
+    return this.uvarintEnd(BigInt(low), what);
+  }
+
+  private uvarintEnd(low: bigint, what: string): bigint {
+    let value = low;
+    for (let shift = 49n; shift < 64n; shift += 7n) {
+      const byte = this.u8(what);
+      value |= BigInt(byte & 127) << shift;
+      if (byte >= 128) continue;
+      if (byte === 0) throw this.refuse(`${what}: longer than it must be`);
+      if (value >= 1n << 64n) break;
       return value;
     }
+    throw this.refuse(`${what}: too large`);
   }
 
   end(what: string): void {

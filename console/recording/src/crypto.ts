@@ -37,3 +37,9 @@ export async function signedBy(publicKey: Bytes, signature: Bytes, message: Byte
   }
   return crypto.subtle.verify("Ed25519", key, signature, message);
 }
+
+/** PBKDF2-HMAC-SHA256 (RFC 8018), 32 bytes. */
+export async function pbkdf2(passphrase: Bytes, salt: Bytes, iterations: number): Promise<Bytes> {
+  const key = await crypto.subtle.importKey("raw", passphrase, "PBKDF2", false, ["deriveBits"]);
+  return new Uint8Array(await crypto.subtle.deriveBits({ name: "PBKDF2", hash: "SHA-256", salt, iterations }, key, 256));
+}

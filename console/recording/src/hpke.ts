@@ -59,3 +59,7 @@ export const kems: readonly Kem[] = [
   kem("mlkem768-p256", KEM_MLKEM768_P256, (secret) => MLKEM768P256.getPublicKey(secret)),
   kem("p256", KEM_DHKEM_P256_HKDF_SHA256, (secret) => p256.getPublicKey(secret, false), loadP256),
 ];
+
+export function kemOf(number: number): Kem | undefined {
+  return kems.find((kem) => kem.id === number);
+}
