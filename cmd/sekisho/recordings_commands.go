@@ -80,13 +80,13 @@ func (cmd *recordingsCommandsCmd) read(a *app, name string, all *[]commandInfo) 
 	if err != nil {
 		return err
 	}
-	return replay.Commands(r, func(c replay.Command) error {
+	return src.bad(replay.Commands(r, func(c replay.Command) error {
 		if len(*all) >= maxCommands {
 			return &sekisho.Refusal{Sentence: fmt.Sprintf("There are more than %d commands.", maxCommands), Next: "Name fewer recordings."}
 		}
 		*all = append(*all, newCommandInfo(r.Header().Session, c))
 		return nil
-	})
+	}))
 }
 
 func (cmd *recordingsCommandsCmd) table(a *app, all []commandInfo) error {
