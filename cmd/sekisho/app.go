@@ -15,6 +15,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/client"
+	"github.com/sekisho/sekisho/recording"
 )
 
 // cli is the grammar of the command line; its commands stand in the files of their names.
@@ -55,6 +56,8 @@ type app struct {
 	// colour says that out is a terminal whose owner wants colours, terminal that err is one.
 	colour, terminal bool
 	model            *kong.Application
+	// keys are those that were opened already, by file or URI: a person is asked once for each.
+	keys map[string]*recording.PrivateKey
 	// closers end what a command leaves open until its end, such as the session with a token.
 	closers []func() error
 }

@@ -203,13 +203,22 @@ func readSmall(path string) ([]byte, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	defer f.Close()
+	return readAll(f)
+}
+
+// readAll reads what may be secret into one piece of memory, which whoever gets it can clear.
+func readAll(f *os.File) ([]byte, time.Time, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err == nil && len(text) > maxKeyFile {
-		err = fmt.Errorf("%s is too large to be a key", path)
+	text := make([]byte, maxKeyFile+1)
+	n, err := io.ReadFull(f, text)
+	if err == nil {
+		return text, info.ModTime(), fmt.Errorf("%s is too large to be a key", f.Name())
 	}
-	return text, info.ModTime(), err
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return text[:n], info.ModTime(), err
 }

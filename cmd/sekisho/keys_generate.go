@@ -255,7 +255,10 @@ func (cmd *keysGenerateCmd) onToken(a *app, base string) error {
 		return err
 	}
 	if err := cmd.writeToken(base, uri, key.Recipient()); err != nil {
-		return fmt.Errorf("the key %s was made on the token, but its recipient line is not kept (sekisho keys show %s prints it): %w", key.ID(), uri, err)
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("The key %s was made on the token, but its recipient line could not be kept: %v.", key.ID(), err),
+			Next:     fmt.Sprintf("sekisho keys show '%s' prints it.", uri), Cause: err,
+		}
 	}
 	fmt.Fprintf(a.err, "Private key %s is on the token and stays there. It is used with: --key %s\n", key.ID(), cmd.use(uri))
 	return a.tellRecipient(key.Recipient())

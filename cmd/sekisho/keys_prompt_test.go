@@ -100,6 +100,13 @@ func TestPrompts(t *testing.T) {
 	if code := <-ended; code != 0 || out.String() != "hello\r\n" {
 		t.Errorf("%d %q\n%s", code, out, s.shown)
 	}
+	// Once is enough for any number of recordings.
+	ended, out = s.start(t.Context(), home, "recordings", "commands", d.file, d.file, "--signer", d.signer)
+	s.see("Passphrase of ")
+	s.enter("open sesame")
+	if code := <-ended; code != 0 {
+		t.Errorf("%d %q\n%s", code, out, s.shown)
+	}
 	ended, out = s.start(t.Context(), home, "recordings", "play", d.file, "--signer", d.signer)
 	for range passphraseTries {
 		s.see("Passphrase of ")

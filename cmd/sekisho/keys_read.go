@@ -60,11 +60,29 @@ func (a *app) open(k keyInfo) (*recording.PrivateKey, error) {
 
 // keyOnToken opens a key on a token. The label is what people know it by; the token does not keep it.
 func (a *app) keyOnToken(text, label string) (*recording.PrivateKey, error) {
-	exchanger, err := a.exchanger(text)
+	return a.once(text, func() (*recording.PrivateKey, error) {
+		exchanger, err := a.exchanger(text)
+		if err != nil {
+			return nil, err
+		}
+		return recording.NewPrivateKey(exchanger, label)
+	})
+}
+
+// once opens a key, unless the command has opened it before for another recording.
+func (a *app) once(name string, open func() (*recording.PrivateKey, error)) (*recording.PrivateKey, error) {
+	if key := a.keys[name]; key != nil {
+		return key, nil
+	}
+	key, err := open()
 	if err != nil {
 		return nil, err
 	}
-	return recording.NewPrivateKey(exchanger, label)
+	if a.keys == nil {
+		a.keys = map[string]*recording.PrivateKey{}
+	}
+	a.keys[name] = key
+	return key, nil
 }
 
 // exchanger logs in to the token, which stays open until the command ends.
@@ -83,6 +101,10 @@ func (a *app) exchanger(text string) (tokenKey, error) {
 
 // readKey reads a private key from a file that nobody else can use, and asks for its passphrase if it has one.
 func (a *app) readKey(path string) (*recording.PrivateKey, error) {
+	return a.once(path, func() (*recording.PrivateKey, error) { return a.openFile(path) })
+}
+
+func (a *app) openFile(path string) (*recording.PrivateKey, error) {
 	text, err := readPrivate(path)
 	defer clear(text)
 	if err != nil {
@@ -105,7 +127,7 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, noSuchKey(path, err)
 	}
 	defer f.Close()
-	text, _, err := readSmall(path)
+	text, _, err := readAll(f)
 	if err != nil {
 		return text, err
 	}

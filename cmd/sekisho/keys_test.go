@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -242,6 +243,21 @@ func TestKeyFolder(t *testing.T) {
 	}
 	if code, _, errs := command(t, home, "keys", "list"); code != 1 || !strings.Contains(errs, "chmod 700") {
 		t.Errorf("a folder others can look into: %d %s", code, errs)
+	}
+}
+
+func TestFullKeyFolder(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	if code, _, errs := command(t, home, "keys", "list"); code != 0 || !strings.Contains(errs, "There is no key in") {
+		t.Fatalf("%d %s", code, errs)
+	}
+	for n := range maxKeys + 1 {
+		if err := os.WriteFile(filepath.Join(home, "keys", fmt.Sprintf("k%d.pub", n)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, errs := command(t, home, "keys", "list"); code != 1 || !strings.Contains(errs, "more than 1000 keys") {
+		t.Errorf("%d %s", code, errs)
 	}
 }
 

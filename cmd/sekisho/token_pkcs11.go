@@ -27,7 +27,7 @@ var p256Params = []byte{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x
 // a time.
 type token struct {
 	mu      sync.Mutex
-	library *library // nil when closed
+	module  *module // nil when closed
 	session pkcs11.SessionHandle
 	name    string
 	private pkcs11.ObjectHandle
@@ -64,7 +64,7 @@ func (a *app) logIn(u tokenURI, flags uint) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := loadLibrary(path)
+	l, err := loadModule(path)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (a *app) logIn(u tokenURI, flags uint) (*token, error) {
 	if err != nil {
 		return nil, errors.Join(tokenRefusal(info.Label, err), l.release())
 	}
-	t := &token{library: l, session: session, name: info.Label}
+	t := &token{module: l, session: session, name: info.Label}
 	if info.Flags&pkcs11.CKF_LOGIN_REQUIRED != 0 {
 		if err := a.givePIN(t, u, info.Flags); err != nil {
 			return nil, errors.Join(tokenRefusal(t.name, err), t.Close())
@@ -100,7 +100,7 @@ func (a *app) givePIN(t *token, u tokenURI, flags uint) error {
 	}
 	defer clear(pin)
 	// The library reads the PIN during the call only; a string of its own could not be wiped.
-	err = t.library.Login(t.session, pkcs11.CKU_USER, unsafe.String(unsafe.SliceData(pin), len(pin)))
+	err = t.module.Login(t.session, pkcs11.CKU_USER, unsafe.String(unsafe.SliceData(pin), len(pin)))
 	if errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) { // by another session of this process
 		return nil
 	}
@@ -111,11 +111,11 @@ func (a *app) givePIN(t *token, u tokenURI, flags uint) error {
 func (t *token) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.library == nil {
+	if t.module == nil {
 		return nil
 	}
 	// A token that was pulled out has closed the session itself.
-	if err := t.library.CloseSession(t.session); err != nil && !gone(err) {
+	if err := t.module.CloseSession(t.session); err != nil && !gone(err) {
 		err = fmt.Errorf("close the session with token %s: %w", t.name, err)
 		return errors.Join(err, t.release())
 	}
@@ -123,8 +123,8 @@ func (t *token) Close() error {
 }
 
 func (t *token) release() error {
-	l := t.library
-	t.library = nil
+	l := t.module
+	t.module = nil
 	return l.release()
 }
 
@@ -142,7 +142,7 @@ func (t *token) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.library == nil {
+	if t.module == nil {
 		return nil, errors.New("agree on a secret: the session with the token has ended")
 	}
 	secret, err := t.derive(peer.Bytes())
@@ -160,7 +160,7 @@ func (t *token) ECDH(peer *ecdh.PublicKey) ([]byte, error) {
 
 func (t *token) derive(point []byte) (secret []byte, err error) {
 	mechanism := pkcs11.NewMechanism(pkcs11.CKM_ECDH1_DERIVE, pkcs11.NewECDH1DeriveParams(pkcs11.CKD_NULL, nil, point))
-	object, err := t.library.DeriveKey(t.session, []*pkcs11.Mechanism{mechanism}, t.private, []*pkcs11.Attribute{
+	object, err := t.module.DeriveKey(t.session, []*pkcs11.Mechanism{mechanism}, t.private, []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY),
 		pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
 		pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false),
@@ -172,7 +172,7 @@ func (t *token) derive(point []byte) (secret []byte, err error) {
 		return nil, err
 	}
 	values, err := t.read(object, pkcs11.CKA_VALUE)
-	if derr := t.library.DestroyObject(t.session, object); err == nil && derr != nil {
+	if derr := t.module.DestroyObject(t.session, object); err == nil && derr != nil {
 		err = fmt.Errorf("destroy the secret: %w", derr)
 	}
 	if err != nil {
@@ -187,7 +187,7 @@ func (t *token) read(object pkcs11.ObjectHandle, types ...uint) ([][]byte, error
 	for _, typ := range types {
 		template = append(template, pkcs11.NewAttribute(typ, nil))
 	}
-	got, err := t.library.GetAttributeValue(t.session, object, template)
+	got, err := t.module.GetAttributeValue(t.session, object, template)
 	if err != nil {
 		return nil, err
 	}
@@ -203,11 +203,11 @@ func (t *token) read(object pkcs11.ObjectHandle, types ...uint) ([][]byte, error
 
 // search gives at most two objects that match.
 func (t *token) search(template []*pkcs11.Attribute) ([]pkcs11.ObjectHandle, error) {
-	if err := t.library.FindObjectsInit(t.session, template); err != nil {
+	if err := t.module.FindObjectsInit(t.session, template); err != nil {
 		return nil, err
 	}
-	found, _, err := t.library.FindObjects(t.session, 2)
-	return found, errors.Join(err, t.library.FindObjectsFinal(t.session))
+	found, _, err := t.module.FindObjects(t.session, 2)
+	return found, errors.Join(err, t.module.FindObjectsFinal(t.session))
 }
 
 // object is a template for what the URI names.
@@ -300,7 +300,7 @@ func (t *token) make(u tokenURI) error {
 	var id [16]byte
 	rand.Read(id[:]) // never fails (Go 1.24)
 	names := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_LABEL, u.Object), pkcs11.NewAttribute(pkcs11.CKA_ID, id[:])}
-	public, private, err := t.library.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EC_KEY_PAIR_GEN, nil)},
+	public, private, err := t.module.GenerateKeyPair(t.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EC_KEY_PAIR_GEN, nil)},
 		append([]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, p256Params), pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, false)}, names...),
 		append([]*pkcs11.Attribute{
 			pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true), pkcs11.NewAttribute(pkcs11.CKA_SENSITIVE, true),
@@ -311,7 +311,7 @@ func (t *token) make(u tokenURI) error {
 	}
 	t.private = private
 	if err := t.proveNew(public); err != nil { // what cannot be relied on does not stay
-		return errors.Join(err, t.library.DestroyObject(t.session, public), t.library.DestroyObject(t.session, private))
+		return errors.Join(err, t.module.DestroyObject(t.session, public), t.module.DestroyObject(t.session, private))
 	}
 	return nil
 }

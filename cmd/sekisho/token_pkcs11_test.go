@@ -47,7 +47,7 @@ func newSoftHSM(t *testing.T) *softHSM {
 	t.Setenv("SOFTHSM2_CONF", conf)
 	h.add(t, "audit")
 	t.Cleanup(func() {
-		if n := len(libraries.loaded); n != 0 {
+		if n := len(modules.loaded); n != 0 {
 			t.Errorf("%d libraries are still loaded", n)
 		}
 	})
@@ -186,7 +186,7 @@ func TestTokenRefusals(t *testing.T) {
 		if code != c.code || out != "" || !strings.Contains(errs, c.says) || strings.Contains(errs, "4711") || strings.Contains(errs, "0815") || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%s: %d %q %s", name, code, out, errs)
 		}
-		if n := len(libraries.loaded); n != 0 {
+		if n := len(modules.loaded); n != 0 {
 			t.Fatalf("%s: %d libraries are still loaded", name, n)
 		}
 	}
@@ -205,7 +205,7 @@ func TestTokenRefusals(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(c.library.DestroyObject(c.session, c.private), c.library.DestroyObject(c.session, public[0]), makePair(c, "card", p256Params, true))
+		return errors.Join(c.module.DestroyObject(c.session, c.private), c.module.DestroyObject(c.session, public[0]), makePair(c, "card", p256Params, true))
 	})
 	d := seal(t, hello, filepath.Join(h.home, "keys", "card.pub"))
 	if code, _, errs := h.run(t, "recordings", "play", d.file, "--key", "card"); code != 1 || !strings.Contains(errs, "finds on the token is rk_") {
@@ -218,7 +218,7 @@ func makePair(c *token, label string, params []byte, derive bool) error {
 	var id [16]byte
 	rand.Read(id[:])
 	names := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true), pkcs11.NewAttribute(pkcs11.CKA_LABEL, label), pkcs11.NewAttribute(pkcs11.CKA_ID, id[:])}
-	_, _, err := c.library.GenerateKeyPair(c.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EC_KEY_PAIR_GEN, nil)},
+	_, _, err := c.module.GenerateKeyPair(c.session, []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_EC_KEY_PAIR_GEN, nil)},
 		append([]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_EC_PARAMS, params)}, names...),
 		append([]*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_DERIVE, derive), pkcs11.NewAttribute(pkcs11.CKA_PRIVATE, true)}, names...))
 	return err

@@ -14,29 +14,29 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// library is a PKCS#11 library that is loaded and initialised.
-type library struct {
+// module is a PKCS#11 library that is loaded and initialised.
+type module struct {
 	*pkcs11.Ctx
 	path  string
 	users int
 }
 
-// libraries are those that are loaded. C_Initialize and C_Finalize are for the whole process, so each is loaded once
+// modules are the libraries that are loaded. C_Initialize and C_Finalize are for the whole process, so each is loaded once
 // however many keys are used, and let go with the last of them.
-var libraries = struct {
+var modules = struct {
 	sync.Mutex
-	loaded map[string]*library
-}{loaded: map[string]*library{}}
+	loaded map[string]*module
+}{loaded: map[string]*module{}}
 
-func loadLibrary(path string) (*library, error) {
+func loadModule(path string) (*module, error) {
 	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, notLoaded(path, err)
 	}
 	path = file
-	libraries.Lock()
-	defer libraries.Unlock()
-	if l := libraries.loaded[path]; l != nil {
+	modules.Lock()
+	defer modules.Unlock()
+	if l := modules.loaded[path]; l != nil {
 		l.users++
 		return l, nil
 	}
@@ -48,8 +48,8 @@ func loadLibrary(path string) (*library, error) {
 		ctx.Destroy()
 		return nil, notLoaded(path, err)
 	}
-	l := &library{Ctx: ctx, path: path, users: 1}
-	libraries.loaded[path] = l
+	l := &module{Ctx: ctx, path: path, users: 1}
+	modules.loaded[path] = l
 	return l, nil
 }
 
@@ -61,13 +61,13 @@ func notLoaded(path string, err error) error {
 }
 
 // release lets the library go; nothing of it may be used after.
-func (l *library) release() error {
-	libraries.Lock()
-	defer libraries.Unlock()
+func (l *module) release() error {
+	modules.Lock()
+	defer modules.Unlock()
 	if l.users--; l.users > 0 {
 		return nil
 	}
-	delete(libraries.loaded, l.path)
+	delete(modules.loaded, l.path)
 	err := l.Finalize()
 	l.Destroy()
 	if err != nil {
@@ -80,7 +80,7 @@ func (l *library) release() error {
 const maxSlots = 256
 
 // slot finds the one token that the URI means.
-func (l *library) slot(u tokenURI) (slot uint, info pkcs11.TokenInfo, err error) {
+func (l *module) slot(u tokenURI) (slot uint, info pkcs11.TokenInfo, err error) {
 	slots, err := l.GetSlotList(true)
 	if err != nil {
 		return 0, info, fmt.Errorf("list tokens: %w", err)
