@@ -41,7 +41,9 @@ func main() {
 			stop()
 		}()
 	}
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	out := os.Stdout
+	os.Stdout = os.Stderr // the server says things there, too
+	if err := run(ctx, os.Args[1:], out); err != nil {
 		fmt.Fprintln(os.Stderr, "s3:", err)
 		os.Exit(1)
 	}

@@ -23,6 +23,8 @@ type Store interface {
 	// Get reads an object from the offset on, and tells the size of the whole. At the offset of its end there is
 	// nothing to read; one beyond is an error. Absence wraps sekisho.ErrNotFound.
 	Get(ctx context.Context, name string, offset int64) (io.ReadCloser, int64, error)
+	// Size tells the size of an object. Absence wraps sekisho.ErrNotFound.
+	Size(ctx context.Context, name string) (int64, error)
 	// List gives the names that are stored, sorted: all, or those of one session with the prefix "SESSION/".
 	List(ctx context.Context, prefix string) ([]string, error)
 }

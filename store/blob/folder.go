@@ -171,6 +171,15 @@ func (f *Folder) Get(_ context.Context, name string, offset int64) (io.ReadClose
 	return file, size, nil
 }
 
+// Size looks at a file.
+func (f *Folder) Size(ctx context.Context, name string) (int64, error) {
+	file, size, err := f.Get(ctx, name, 0)
+	if err != nil {
+		return 0, err
+	}
+	return size, file.Close()
+}
+
 func goTo(file *os.File, offset int64) (size int64, err error) {
 	info, err := file.Stat()
 	if err != nil {

@@ -208,14 +208,26 @@ func (s *S3) Get(ctx context.Context, name string, offset int64) (io.ReadCloser,
 
 // atEnd is the empty rest of an object, if the offset is its end.
 func (s *S3) atEnd(ctx context.Context, name string, offset int64) (io.ReadCloser, int64, error) {
-	info, err := s.core.Client.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	size, err := s.Size(ctx, name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", name, s.explain(err))
+		return nil, 0, err
 	}
-	if err := checkOffset(offset, info.Size); err != nil {
+	if err := checkOffset(offset, size); err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", name, err)
 	}
-	return http.NoBody, info.Size, nil
+	return http.NoBody, size, nil
+}
+
+// Size asks for the object's head.
+func (s *S3) Size(ctx context.Context, name string) (int64, error) {
+	if _, _, err := ParseName(name); err != nil {
+		return 0, fmt.Errorf("read: %w", err)
+	}
+	info, err := s.core.Client.StatObject(ctx, s.bucket, s.prefix+name, minio.StatObjectOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, s.explain(err))
+	}
+	return info.Size, nil
 }
 
 // whole is the size of the object of which an answer has the part from the offset on: "bytes 5-9/10" (RFC 9110 §14.4).

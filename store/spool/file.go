@@ -433,6 +433,35 @@ func (f *File) Close(manifest []byte) error {
 	return nil
 }
 
+// Stop ends a recording that cannot go on as if the gateway had died: what was written whole is made durable, and stays
+// until Settle or Discard. When the disk does not even take that, it is left for the next start.
+func (f *File) Stop() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	var err error
+	if f.out != nil {
+		err = f.finish()
+	}
+	f.closed = true
+	f.s.journal.forget(f)
+	f.wake()
+	if err != nil {
+		if f.out != nil {
+			f.out.Close()
+			f.out = nil
+		}
+		return fmt.Errorf("stop recording: %w", err)
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	e := f.s.sessions[f.session]
+	e.file, e.cut = nil, f.segment
+	return nil
+}
+
 // Discard ends a recording that was refused, as if it had never been.
 func (f *File) Discard() error {
 	f.mu.Lock()

@@ -15,13 +15,20 @@ import (
 // Reader reads a recording as one stream: what the store has, then what is here, up to what was durable when it was
 // opened. Absence wraps sekisho.ErrNotFound. It may be open while segments move to the store.
 func (s *Spool) Reader(ctx context.Context, session string) (io.ReadCloser, error) {
-	return s.reader(ctx, session, 0, false)
+	return opened(s.reader(ctx, session, 0, false))
+}
+
+func opened(r *reader, err error) (io.ReadCloser, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Follow reads a recording from the offset on, and when it has read all that is durable, waits for more until the
 // recording is closed or ctx is done.
 func (s *Spool) Follow(ctx context.Context, session string, offset int64) (io.ReadCloser, error) {
-	return s.reader(ctx, session, offset, true)
+	return opened(s.reader(ctx, session, offset, true))
 }
 
 // Durable tells how many bytes of a recording that is being written are durable, and whether it is.
@@ -37,7 +44,7 @@ func (s *Spool) Durable(session string) (bytes int64, open bool) {
 	return e.file.durable(), true
 }
 
-func (s *Spool) reader(ctx context.Context, session string, offset int64, follow bool) (io.ReadCloser, error) {
+func (s *Spool) reader(ctx context.Context, session string, offset int64, follow bool) (*reader, error) {
 	if !sekisho.CheckID("ses", session) || offset < 0 {
 		return nil, fmt.Errorf("read recording: %.40q from byte %d on", session, offset)
 	}
@@ -82,6 +89,37 @@ func (s *Spool) stored(ctx context.Context, session string) (int, error) {
 		return 0, sekisho.ErrNotFound
 	}
 	return below, nil
+}
+
+// Size tells how many bytes of a recording there are: durable ones, when it is being written.
+func (s *Spool) Size(ctx context.Context, session string) (int64, error) {
+	r, err := s.reader(ctx, session, 0, false)
+	if err != nil {
+		return 0, err
+	}
+	if r.file != nil {
+		return r.upto, nil
+	}
+	total := int64(0)
+	for n := range r.below {
+		size, err := s.segmentSize(ctx, session, n)
+		if err != nil {
+			return 0, fmt.Errorf("read recording of %s: %w", session, err)
+		}
+		total += size
+	}
+	return total, nil
+}
+
+func (s *Spool) segmentSize(ctx context.Context, session string, n int) (int64, error) {
+	info, err := os.Stat(s.path(session, n))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.cfg.Blobs.Size(ctx, blob.Segment(session, n))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // reader goes from segment to segment. Where a segment lies is found out when it comes to it: in the spool, or, once
@@ -190,13 +228,11 @@ func (r *reader) next() error {
 func (s *Spool) openSegment(ctx context.Context, session string, n int, offset int64) (io.ReadCloser, int64, error) {
 	file, err := os.Open(s.path(session, n))
 	if errors.Is(err, fs.ErrNotExist) {
-		in, size, err := s.cfg.Blobs.Get(ctx, blob.Segment(session, n), 0)
-		if err != nil || offset == 0 {
-			return in, size, err
-		}
-		in.Close()
-		if offset >= size {
-			return nil, size, nil
+		if offset > 0 {
+			size, err := s.cfg.Blobs.Size(ctx, blob.Segment(session, n))
+			if err != nil || offset >= size {
+				return nil, size, err
+			}
 		}
 		return s.cfg.Blobs.Get(ctx, blob.Segment(session, n), offset)
 	}

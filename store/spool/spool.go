@@ -39,8 +39,8 @@ import (
 
 // What a session can be told when its recording cannot go on. Each is wrapped, with the cause.
 var (
-	ErrFull   = errors.New("the disk for recordings is full")
-	ErrSlow   = errors.New("the disk for recordings does not answer in time")
+	ErrFull   = fmt.Errorf("the disk for recordings is full: %w", syscall.ENOSPC)
+	ErrSlow   = fmt.Errorf("the disk for recordings does not answer in time: %w", context.DeadlineExceeded)
 	ErrDisk   = errors.New("the disk for recordings cannot be written")
 	ErrStore  = errors.New("the store for recordings takes nothing, and the spool is at its limit")
 	ErrClosed = errors.New("the recording is closed")

@@ -126,6 +126,9 @@ func (h *house) read(session string) []byte {
 	defer r.Close()
 	got, err := io.ReadAll(r)
 	ok(h.t, err)
+	if size, err := h.Size(context.Background(), session); err != nil || size != int64(len(got)) {
+		h.t.Errorf("size %d of %d: %v", size, len(got), err)
+	}
 	return got
 }
 

@@ -41,7 +41,9 @@ func get(t *testing.T, s blob.Store, name string, offset int64) []byte {
 	ok(t, err)
 	content, err := io.ReadAll(body)
 	ok(t, errors.Join(err, body.Close()))
-	if int64(len(content)) != size-offset {
+	told, err := s.Size(context.Background(), name)
+	ok(t, err)
+	if int64(len(content)) != size-offset || told != size {
 		t.Fatalf("%s from %d on: %d bytes of %d", name, offset, len(content), size)
 	}
 	return content
@@ -115,6 +117,8 @@ func blobMissing(t *testing.T, s blob.Store) {
 		notFound(t, err)
 		_, _, err = s.Get(context.Background(), name, 10)
 		notFound(t, err)
+		_, err = s.Size(context.Background(), name)
+		notFound(t, err)
 	}
 	names, err := s.List(context.Background(), session+"/")
 	ok(t, err)
@@ -134,6 +138,9 @@ func blobNames(t *testing.T, s blob.Store) {
 		if body, _, err := s.Get(ctx, name, 0); err == nil {
 			body.Close()
 			t.Errorf("read %q", name)
+		}
+		if _, err := s.Size(ctx, name); err == nil {
+			t.Errorf("measured %q", name)
 		}
 	}
 	for _, prefix := range []string{"/", "ses_", "../", session, session + "/0", session + "/../"} {
