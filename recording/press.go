@@ -18,7 +18,13 @@ const (
 	// minPressed is the least that can shrink: an echoed key and the like are stored.
 	minPressed = 40
 	// maxShort is up to where a stateless compressor, which is good at little and slow at much, is better.
-	maxShort = 512
+	maxShort = 128
+	// Compressing text costs several times what sealing it does. So that bulk stays fast, a session has this much
+	// compressed at once, and then this many bytes of its entries for each microsecond of its time.
+	pressBurst = 32 << 20
+	pressRate  = 16
+	// denseRatio is how much a frame must shrink to cost less than it saves, so that it does not count.
+	denseRatio = 16
 )
 
 // dictionary holds the last bytes of a segment's entries.
@@ -54,6 +60,29 @@ var presses = sync.Pool{New: func() any {
 	}
 	return &press{deflate: w}
 }}
+
+// thrift says whether a frame should be compressed at all.
+type thrift struct {
+	left  uint64 // bytes
+	at    uint64 // microseconds of the session's time, when left was that much
+	dense bool   // the last frame that was tried shrank so much that the next is tried, too
+}
+
+func newThrift() thrift { return thrift{left: pressBurst} }
+
+// try reports whether the frame of that size should be tried, and counts it.
+func (t *thrift) try(size int, at uint64) bool {
+	t.left = min(t.left+(at-t.at)*pressRate, pressBurst)
+	t.at = at
+	if t.left < uint64(size) {
+		return t.dense
+	}
+	t.left -= uint64(size)
+	return true
+}
+
+// learn takes what came of it.
+func (t *thrift) learn(size, pressed int) { t.dense = pressed*denseRatio < size }
 
 var errLong = errors.New("does not shrink")
 

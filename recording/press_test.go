@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sekisho/sekisho/recording"
@@ -65,7 +66,7 @@ func TestPressedFrames(t *testing.T) {
 		if !errors.Is(err, io.EOF) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if d := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); d != "" {
+		if d := cmp.Diff(merge(want), merge(got), cmp.Comparer(bytes.Equal)); d != "" {
 			t.Fatalf("seed %d: (-want +got)\n%s", seed, d)
 		}
 		if held := recording.Dictionary(w); held > 8<<10 {
@@ -100,6 +101,41 @@ func TestTextShrinks(t *testing.T) {
 		if took := f.Len() - before; n > 0 && took > len(line)/2 {
 			t.Errorf("line %d of %d bytes takes %d", n, len(line), took)
 		}
+	}
+}
+
+// Bulk is stored once much was compressed at once, unless it shrinks to next to nothing; it is compressed again when
+// time has passed.
+func TestBulkStaysFast(t *testing.T) {
+	w, err := recording.NewWriter(discard{io.Discard}, recording.Header{Session: session()}, []recording.Recipient{newKey(t).Recipient()}, newSigner(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := prose(rand.New(rand.NewPCG(1, 1)), 8<<20)
+	ratio := func(at time.Duration, data []byte) float64 {
+		t.Helper()
+		before := w.Segment().Bytes
+		if err := errors.Join(w.Append(recording.Entry{Kind: recording.Output, At: at, Data: data}), w.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		return float64(w.Segment().Bytes-before) / float64(len(data))
+	}
+	for i := range 3 {
+		if r := ratio(0, text); r > 0.5 {
+			t.Errorf("%d MiB at once: %.2f of their size", 8*(i+1), r)
+		}
+	}
+	ratio(0, text)
+	if r := ratio(0, text); r < 1 {
+		t.Errorf("40 MiB at once: %.2f of their size", r)
+	}
+	if r := ratio(time.Second, text); r > 0.5 {
+		t.Errorf("a second later: %.2f of their size", r)
+	}
+	ratio(time.Second, text)
+	ratio(time.Hour, make([]byte, 20<<20))
+	if r := ratio(time.Hour, make([]byte, 20<<20)); r > 0.05 {
+		t.Errorf("40 MiB of zeros at once: %.2f of their size", r)
 	}
 }
 

@@ -116,6 +116,19 @@ func read(data []byte, key *recording.PrivateKey) ([]recording.Entry, error) {
 	}
 }
 
+// merge joins the pieces of a stream that belong to one moment, which a writer may split.
+func merge(entries []recording.Entry) (all []recording.Entry) {
+	for _, e := range entries {
+		if n := len(all) - 1; n >= 0 && e.Kind >= recording.Output && e.Kind <= recording.Input &&
+			e.Kind == all[n].Kind && e.At == all[n].At && e.Channel == all[n].Channel {
+			all[n].Data = append(bytes.Clone(all[n].Data), e.Data...)
+			continue
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
 func TestRoundTrip(t *testing.T) {
 	key := newKey(t)
 	kinds := []recording.Kind{
@@ -155,7 +168,7 @@ func TestRoundTrip(t *testing.T) {
 		if !errors.Is(err, io.EOF) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		if d := cmp.Diff(want, got, cmp.Comparer(bytes.Equal)); d != "" {
+		if d := cmp.Diff(merge(want), merge(got), cmp.Comparer(bytes.Equal)); d != "" {
 			t.Fatalf("seed %d: (-want +got)\n%s", seed, d)
 		}
 		if sum.Bytes != int64(f.Len()) {

@@ -74,6 +74,73 @@ func TestEveryBitCounts(t *testing.T) {
 	}
 }
 
+// The same in frames that are compressed, of several segments: a bit of every byte.
+func TestEveryByteOfSegmentsCounts(t *testing.T) {
+	key := newKey(t)
+	data, _ := parts(t, key, 3)
+	step := 1
+	if testing.Short() || raceEnabled {
+		step = 17
+	}
+	for i := 0; i < len(data); i += step {
+		changed := bytes.Clone(data)
+		changed[i] ^= 1 << (i % 8)
+		found(t, "a flipped bit", changed, key)
+		if t.Failed() {
+			t.Fatalf("at byte %d of %d", i, len(data))
+		}
+	}
+}
+
+func TestFlagsCount(t *testing.T) {
+	key := newKey(t)
+	data, _ := parts(t, key, 3)
+	header, frames, end := split(t, data)
+	for i := range frames {
+		for flags := range 256 {
+			if byte(flags) == frames[i][4] || raceEnabled && flags > 8 {
+				continue
+			}
+			changed := slices.Clone(frames)
+			changed[i] = bytes.Clone(frames[i])
+			changed[i][4] = byte(flags)
+			found(t, "other flags", join(header, changed, end), key)
+		}
+	}
+}
+
+// A recording that was cut off has no signature. With a key the frames prove themselves; without one, the chain that
+// the audit log has for it does.
+func TestRearrangedFramesOfACutRecording(t *testing.T) {
+	key := newKey(t)
+	data, _ := parts(t, key, 3)
+	header, frames, _ := split(t, data)
+	frames = frames[:8]
+	noted, err := recording.Intact(bytes.NewReader(join(header, frames, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, changed [][]byte) {
+		t.Helper()
+		for _, k := range []*recording.PrivateKey{key, nil} {
+			_, err := recording.Verify(bytes.NewReader(join(header, changed, nil)), recording.VerifyOptions{Key: k, Cut: noted.Chain})
+			if !errors.Is(err, recording.ErrInvalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	for i := range frames {
+		check("a dropped frame", slices.Delete(slices.Clone(frames), i, i+1))
+		check("a doubled frame", slices.Insert(slices.Clone(frames), i, frames[i]))
+		for k := range i {
+			swapped := slices.Clone(frames)
+			swapped[i], swapped[k] = swapped[k], swapped[i]
+			check("swapped frames", swapped)
+		}
+	}
+	check("whole segments dropped", slices.Concat(frames[:4], frames[7:]))
+}
+
 func TestEveryCutIsACut(t *testing.T) {
 	key := newKey(t)
 	data := small(t, key)
@@ -101,15 +168,21 @@ func TestEveryCutIsACut(t *testing.T) {
 
 func TestRearrangedFrames(t *testing.T) {
 	key := newKey(t)
-	data := small(t, key)
+	rearrange(t, key, small(t, key), small(t, key), 5) // session, three outputs, end
+	one, _ := parts(t, key, 3)
+	other, _ := parts(t, key, 3)
+	rearrange(t, key, one, other, 11)
+}
+
+func rearrange(t *testing.T, key *recording.PrivateKey, data, other []byte, n int) {
+	t.Helper()
 	header, frames, end := split(t, data)
-	if len(frames) != 5 { // session, three outputs, end
+	if len(frames) != n {
 		t.Fatalf("%d frames", len(frames))
 	}
 	if !bytes.Equal(join(header, frames, end), data) {
 		t.Fatal("split does not fit join")
 	}
-	other := small(t, key)
 	otherHeader, otherFrames, otherEnd := split(t, other)
 	for i := range frames {
 		found(t, "a dropped frame", join(header, slices.Delete(slices.Clone(frames), i, i+1), end), key)

@@ -21,6 +21,9 @@ type Sink interface {
 	Sync() error
 }
 
+// minPiece is the least of a stream that is split off to fill a frame.
+const minPiece = 4 << 10
+
 // frames lends buffers to writers while they have something pending, so that an idle session holds none.
 var frames = sync.Pool{New: func() any { return new([MaxFrame]byte) }}
 
@@ -38,6 +41,7 @@ type Writer struct {
 	first   uint64          // time of the first of them, microseconds
 	pace    pace
 	past    dictionary
+	thrift  thrift
 	segment Segment // the running one; without frames until one is written
 	bytes   int64   // written to the sink
 	total   totals
@@ -58,7 +62,7 @@ func NewWriter(sink Sink, h Header, recipients []Recipient, signer crypto.Signer
 	if err := clear.sign(signer); err != nil {
 		return nil, err
 	}
-	w := &Writer{sink: sink, signer: signer, header: clear.public(), aead: aead, chain: newChain(clear.hash)}
+	w := &Writer{sink: sink, signer: signer, header: clear.public(), aead: aead, chain: newChain(clear.hash), thrift: newThrift()}
 	w.header.Session = h.Session
 	w.segment.Chain = w.header.Hash
 	if err := w.begin(clear.bytes, h); err != nil {
@@ -140,7 +144,11 @@ func (w *Writer) Append(e Entry) error {
 	for {
 		piece := e
 		piece.Data = e.Data[:min(len(e.Data), MaxData)]
-		if w.used+entryHeader+len(piece.Data) > maxPlain {
+		switch room := maxPlain - w.used - entryHeader; {
+		case len(piece.Data) <= room:
+		case e.Kind.stream() && room >= minPiece:
+			piece.Data = e.Data[:room]
+		default:
 			if err := w.push(); err != nil {
 				return err
 			}
@@ -273,14 +281,16 @@ func (w *Writer) seal(flags byte) ([]byte, error) {
 
 // shrink compresses the entries of a frame into press, if that makes them fewer.
 func (w *Writer) shrink(plain []byte) bool {
-	if len(plain) < minPressed {
+	if len(plain) < minPressed || !w.thrift.try(len(plain), w.pace.last) {
 		return false
 	}
 	p := presses.Get().(*press)
 	if !p.shrink(plain, w.past.b) {
+		w.thrift.learn(len(plain), len(plain))
 		presses.Put(p)
 		return false
 	}
+	w.thrift.learn(len(plain), p.used)
 	w.press = p
 	return true
 }
