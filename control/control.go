@@ -10,6 +10,9 @@
 //  4. note: the decision is durable in the audit log before anything is handed out;
 //  5. answer.
 //
+// Watching a session (watch.go) lasts: it is judged again when policies change or sign-ins end, and the door holds no more
+// of what is watched than the piece that is being sent, sealed.
+//
 // What is refused is said in one sentence with what to do next (errors.go); the cause goes to the log, under a
 // request ID that the person gets to see when the fault is ours.
 //

@@ -57,7 +57,18 @@ func (s *session) live() sekisho.Live {
 	if r := s.middle.Load(); r != nil {
 		l.Channels, l.Forwards = r.voices.programs(), int(r.forwards.Load())
 	}
+	if !s.recorded() {
+		l.Audit = sekisho.AuditNone
+	}
 	return l
+}
+
+// recorded reports whether there is a recording, or will be before a byte flows.
+func (s *session) recorded() bool {
+	if s.middle.Load() != nil && s.tape == nil { // it could not be opened, and the policy lets it do without
+		return false
+	}
+	return s.Audit != sekisho.AuditNone
 }
 
 func (s *session) idle() time.Duration {
@@ -112,7 +123,7 @@ func (g *Gateway) Watch(session, who string) (told int, leave func(), err error)
 	switch {
 	case s == nil:
 		return 0, nil, errGone
-	case s.Audit == sekisho.AuditNone:
+	case !s.recorded():
 		return 0, nil, &sekisho.Refusal{Sentence: "This session is not recorded, so there is nothing to watch.",
 			Next: "What is watched is the recording: the policies say which sessions have one."}
 	case s.watchers.Add(1) > maxWatchers:

@@ -260,3 +260,17 @@ func TestStopWhateverHappens(t *testing.T) {
 		close(h.tape.hold)
 	})
 }
+
+// A best-effort session whose recording could not be opened is listed as not recorded, and not watched.
+func TestUnrecordedIsNotWatched(t *testing.T) {
+	h := newHouse(t)
+	h.decision.Limits.Audit, h.recordErr = sekisho.AuditBestEffort, io.ErrShortWrite
+	id, _, _, _ := h.running(h.mustClient(), "hang")
+	if live, _ := h.gateway.Sessions(); live[0].Recorded() || !live[0].Relayed {
+		t.Errorf("%+v", live[0])
+	}
+	var refused *sekisho.Refusal
+	if _, _, err := h.gateway.Watch(id, "hana@example.com"); !errors.As(err, &refused) {
+		t.Errorf("watched: %v", err)
+	}
+}

@@ -25,7 +25,7 @@ type sessionsWatchCmd struct {
 }
 
 func (*sessionsWatchCmd) Help() string {
-	return `Shows what the person sees, as they see it. What came before is gone through at once; then bytes are shown as they come, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. Where the output is no terminal, it begins with what came before.
+	return `Shows what the person sees, as they see it. What came before is gone through at once; then bytes are shown as they come, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. Make your terminal at least as large as theirs. Where the output is no terminal, it begins with what came before.
 
 The server sends the sealed recording as it grows. It is opened on this machine with your key, after a check that a trusted gateway signed it, and shown as by "recordings play": sequences that would write your clipboard, make your terminal answer or change what your keys do are left out.
 
@@ -58,10 +58,11 @@ func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
 	s := r.Header().Session
 	fmt.Fprintf(a.err, "%s as %s on %s, since %s; q or Ctrl-C leaves.\n", plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
 	restore, raw := a.listen(leave)
-	v := &view{out: a.out, raw: raw, only: cmd.Channel, channels: map[uint32]*seen{}, live: func() bool { return f.at >= f.now }}
 	tty, onTerminal := a.out.(*os.File)
-	if onTerminal = onTerminal && isatty.IsTerminal(tty.Fd()); onTerminal {
-		v.paint = true
+	onTerminal = onTerminal && isatty.IsTerminal(tty.Fd())
+	v := &view{
+		out: a.out, raw: raw && onTerminal, paint: onTerminal, only: cmd.Channel, channels: map[uint32]*seen{},
+		live: func() bool { return f.at >= f.now },
 	}
 	for err == nil {
 		var e recording.Entry
