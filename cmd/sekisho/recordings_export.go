@@ -52,14 +52,14 @@ func (cmd *recordingsExportCmd) Run(a *app) error {
 		return err
 	}
 	defer src.close()
+	r, err := a.reader(src, cmd.Key, cmd.Signer)
+	if err != nil {
+		return err
+	}
 	if cmd.Out != "" && cmd.Out != "-" {
 		bar := a.progress(src.total)
 		defer bar.done()
 		src.Reader = io.TeeReader(src.Reader, bar)
-	}
-	r, err := a.reader(src, cmd.Key, cmd.Signer)
-	if err != nil {
-		return err
 	}
 	return src.bad(cmd.write(a, r))
 }
