@@ -20,6 +20,18 @@ func BenchmarkScreen(b *testing.B) {
 	}
 }
 
+func BenchmarkCommands(b *testing.B) {
+	for name, data := range map[string][]byte{"plain": plainText(), "vim": vimLike()} {
+		b.Run(name, func(b *testing.B) {
+			c := terminal.NewCommands(80, 24, func(terminal.Command) {})
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				c.Output(0, data)
+			}
+		})
+	}
+}
+
 func BenchmarkFilter(b *testing.B) {
 	for name, data := range map[string][]byte{"plain": plainText(), "vim": vimLike()} {
 		b.Run(name, func(b *testing.B) {

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"strings"
 	"time"
 )
 
@@ -93,6 +94,7 @@ type Commands struct {
 	pane  pane
 	keys  keys
 	known prompts
+	side  start // the last that had a right prompt
 
 	held *Command // was read last; it may go on in a continuation line
 	end  uint64   // the row where it ended
@@ -125,6 +127,7 @@ func (c *Commands) Output(at time.Duration, data []byte) {
 // Resize changes the size of the terminal.
 func (c *Commands) Resize(at time.Duration, cols, rows int) {
 	c.now = at
+	c.drawing()
 	c.screen.Resize(cols, rows)
 }
 
@@ -132,6 +135,7 @@ func (c *Commands) Resize(at time.Duration, cols, rows int) {
 func (c *Commands) Typed(at time.Duration, what Typing, count int) {
 	c.rested(at)
 	c.now = at
+	c.drawing()
 	switch what {
 	case Began:
 		if c.screen.Alternate() {
@@ -152,6 +156,7 @@ func (c *Commands) Typed(at time.Duration, what Typing, count int) {
 // End tells that the channel is closed: what was read last is handed over.
 func (c *Commands) End(at time.Duration) {
 	c.now = at
+	c.drawing()
 	c.paneDone()
 	c.flush()
 }
@@ -168,6 +173,7 @@ func (c *Commands) flush() {
 	}
 	cmd := *c.held
 	c.held = nil
+	cmd.Text = strings.TrimRight(cmd.Text, "\n")
 	c.found(cmd)
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,4 +104,61 @@ func TestExec(t *testing.T) {
 	if c.Text != "ls\n[2Jx" || c.How != terminal.HowExec || c.Confidence != terminal.High || c.Cut {
 		t.Errorf("%+v", c)
 	}
+}
+
+// FuzzCommands: whatever comes in whatever order, reading ends, what is found is text, and cuts make no difference.
+func FuzzCommands(f *testing.F) {
+	f.Add("\x1b[?2004h$ \x00ls\x01\r\n\x1b[?2004l\r\x1b[?2004h$ ")
+	f.Add("$ \x00a\x01\r\n$ \x1b[?1049h$ \x00x\x01\n\x1b[?1049l")
+	f.Add("\x1b]133;A\a$ \x1b]133;B\a\x00false\x01\r\n\x1b]133;C\a\x1b]133;D;1\a\x02\x03")
+	f.Fuzz(func(t *testing.T, script string) {
+		whole, cuts := playScript(script, 1<<20), playScript(script, 1)
+		if diff := cmp.Diff(whole, cuts); diff != "" {
+			t.Errorf("cuts differ:\n%s", diff)
+		}
+		for _, c := range whole {
+			if !utf8.ValidString(c.Text) || strings.ContainsFunc(c.Text, func(r rune) bool { return r != '\n' && unicode.IsControl(r) }) {
+				t.Errorf("%q is no plain text", c.Text)
+			}
+			if c.Confidence == "" || c.How == "" || strings.TrimSpace(c.Text) == "" {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
+
+// playScript takes bytes 0 to 7 for things that happen, and all else for output.
+func playScript(script string, piece int) (found []terminal.Command) {
+	c := terminal.NewCommands(20, 5, func(cmd terminal.Command) { found = append(found, cmd) })
+	at := time.Duration(0)
+	for script != "" {
+		at += 30 * time.Millisecond
+		n := strings.IndexFunc(script, func(r rune) bool { return r < 7 })
+		if n < 0 {
+			n = len(script)
+		}
+		for out := script[:n]; out != ""; {
+			p := min(piece, len(out))
+			c.Output(at, []byte(out[:p]))
+			out = out[p:]
+		}
+		if script = script[n:]; script == "" {
+			break
+		}
+		switch script[0] {
+		case 0:
+			c.Typed(at, terminal.Began, 1)
+		case 1, 2:
+			c.Typed(at, terminal.Enter, int(script[0]))
+		case 3, 4:
+			c.Resize(at, 5*int(script[0]), 2*int(script[0]))
+		case 5:
+			c.Keystrokes(at, []byte("ls\r"))
+		case 6:
+			at += time.Second
+		}
+		script = script[1:]
+	}
+	c.End(at)
+	return found
 }

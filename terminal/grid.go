@@ -113,3 +113,11 @@ func (g *grid) start(i int) int {
 	}
 	return i
 }
+
+// joint gives the end of row i, which goes on in the next one: a wide character that had no room left the last column empty.
+func (g *grid) joint(i, cols int) int {
+	if i+1 < g.lines() && g.line(i).blank(cols-1) && g.line(i+1).at(0).flags&wideHead != 0 {
+		return cols - 1
+	}
+	return cols
+}

@@ -17,22 +17,36 @@ const (
 type line struct {
 	editor bool  // a line editor reads: bracketed paste is on
 	opened start // where the cursor was when it began
-	rest   start // where the cursor rested first after that
+	rest   start // where the cursor rested first after that, or after the last newline where no editor reads
 	began  start // where it was when the user began to type
 	edited bool  // an editor was reading then
 
 	enter  time.Duration // when Enter was pressed last
 	enters int           // Enters that no newline has answered yet
 	since  int           // Enters since an editor took a line last
-	queued int           // Enters that came at once with one whose line was a command
+	batch  int           // further Enters that came in the same packet as the last
+	queued int           // those of them whose lines were not looked at yet
+	fed    bool          // there was a newline since Enter was pressed
+	echoed []string      // lines that were typed ahead, as the terminal echoed them
 }
 
 // rested notes where the cursor is when the output has paused.
 func (c *Commands) rested(at time.Duration) {
 	l := &c.line
-	if l.editor && !l.rest.ok && !c.screen.Alternate() && at-c.output >= restTime {
+	if at-c.output < restTime {
+		return
+	}
+	if c.screen.Alternate() {
+		c.paneRested()
+	} else if !l.rest.ok || strings.TrimSpace(l.rest.prompt) == "" || !c.stands(l.rest) {
 		l.rest = c.here()
 	}
+}
+
+// stands reports whether the prompt of a start is still where it was.
+func (c *Commands) stands(at start) bool {
+	i := c.screen.grid.find(at.id)
+	return i >= 0 && c.before(i, at.x) == at.prompt
 }
 
 // began notes where the user begins to type.
@@ -60,13 +74,13 @@ func (c *Commands) ahead() bool {
 	if l.editor && l.edited {
 		return l.since > 0 // it reads the same line still
 	}
-	return l.enters > 0 && c.now-l.enter < aheadTime
+	return l.enters > 0 && !l.fed && c.now-l.enter < aheadTime
 }
 
 // entered notes that Enter was pressed.
 func (c *Commands) entered(count int) {
 	l := &c.line
-	l.enter = c.now
+	l.enter, l.fed, l.batch = c.now, false, count-1
 	l.enters = min(l.enters+count, maxEnters)
 	l.since = min(l.since+count, maxEnters)
 }
@@ -76,17 +90,32 @@ func (c *Commands) pasting(on bool) {
 	if c.screen.Alternate() {
 		return
 	}
+	c.drawing()
 	l := &c.line
 	switch {
 	case on && !l.editor:
 		l.editor, l.opened, l.rest = true, c.here(), start{}
 		c.over()
 	case !on && l.editor:
-		c.accept()
-		l.editor, l.edited = false, false
-		l.began, l.rest, l.opened = start{}, start{}, start{}
-		l.enters, l.queued = 0, 0
+		c.screen.armed = true
+		if c.screen.x == 0 && c.screen.row.end() == 0 {
+			c.drawing()
+		}
 	}
+}
+
+// drawing takes the line of an editor that has stopped to read, once the cursor is where the command's output begins:
+// below the line. zsh goes there after it has said that it stopped.
+func (c *Commands) drawing() {
+	if !c.screen.armed {
+		return
+	}
+	c.screen.armed = false
+	c.accept()
+	l := &c.line
+	l.editor, l.edited = false, false
+	l.began, l.rest, l.opened = start{}, start{}, start{}
+	l.enters, l.queued = 0, 0
 }
 
 // accept reads the line that an editor has taken.
@@ -97,7 +126,8 @@ func (c *Commands) accept() {
 		return
 	}
 	l.since--
-	at, first, x, sure, ok := c.locate(c.lastLine())
+	last := c.lastLine()
+	at, first, x, sure, ok := c.locate(last)
 	if !ok {
 		return
 	}
@@ -105,8 +135,10 @@ func (c *Commands) accept() {
 	if c.marks.stage == markedInput {
 		how, sure = HowMarks, High
 		c.marks.stage = markedTaken
+	} else if l.since == 0 && c.screen.grid.start(last) > first {
+		sure = lower(sure, Medium) // from the history, or torn by what came between
 	}
-	c.take(at, first, x, c.lastLine(), how, sure)
+	c.take(at, first, x, last, how, sure)
 }
 
 // abort forgets a command of which a continuation line was given up.
@@ -138,6 +170,9 @@ func (c *Commands) locate(last int) (at start, row, x int, sure Confidence, ok b
 			return at, row, x, Low, true
 		}
 	}
+	if row, torn := c.torn(last); torn {
+		return l.began, row, l.began.x, Low, true
+	}
 	if at, row, x, ok = c.typedLine(last); ok {
 		return at, row, x, High, true
 	}
@@ -153,6 +188,16 @@ func (c *Commands) locate(last int) (at start, row, x int, sure Confidence, ok b
 		}
 	}
 	return c.guessed(last)
+}
+
+// torn reports that something was written behind the prompt before the user began to type, below it.
+func (c *Commands) torn(last int) (row int, torn bool) {
+	l, g := &c.line, c.screen.grid
+	if !l.began.ok || !l.edited || !l.rest.ok || classify(l.rest.prompt) != shellLike {
+		return 0, false
+	}
+	row = g.find(l.began.id)
+	return row, row >= 0 && row <= last && g.find(l.rest.id) >= 0 && row > g.find(l.rest.id)
 }
 
 // shorten moves a start to the left where a known prompt ends before it: what stands between was typed ahead.
@@ -220,31 +265,93 @@ func (c *Commands) feed() {
 		return
 	}
 	l := &c.line
-	if l.editor || l.enters == 0 || c.marks.stage == markedInput && c.marks.complete {
+	if l.editor || c.screen.row.wrapped && c.screen.y+1 < c.screen.rows {
+		return // within the line
+	}
+	if l.enters > 0 && (c.marks.stage != markedInput || !c.marks.complete) {
+		l.fed = true
+		c.ended()
+	} else if l.enters == 0 {
+		c.interrupted()
+		c.echoedAgain()
+	}
+	l.rest = start{}
+}
+
+// interrupted forgets the command that is held where Ctrl-C was pressed at the prompt for the rest of it.
+func (c *Commands) interrupted() {
+	r := c.screen.row
+	n := r.end()
+	if c.held == nil || n < 4 || r.at(n-1).r != 'C' || r.at(n-2).r != '^' {
+		return
+	}
+	if c.continues(c.cursorLine(), string(r.append(nil, 0, 2))) {
+		c.held = nil
+	}
+}
+
+// echoedAgain takes a line that was typed ahead and that the shell shows behind its prompt now that it reads it, where it
+// does not say that an editor reads.
+func (c *Commands) echoedAgain() {
+	l := &c.line
+	if len(l.echoed) == 0 {
 		return
 	}
 	last := c.cursorLine()
 	first := c.screen.grid.start(last)
-	row := c.screen.grid.find(l.began.id)
+	for _, known := range slices.Backward(c.known) {
+		row, x, ok := c.after(first, known)
+		if !ok || row > last {
+			continue
+		}
+		at := start{ok: true, id: c.screen.grid.line(row).id, x: x, prompt: known}
+		if c.read(at, row, x, last, false) == l.echoed[0] {
+			l.echoed = l.echoed[1:]
+			c.take(at, row, x, last, HowScreen, Medium)
+			return
+		}
+	}
+}
+
+// ended looks at the line that a newline ends while Enters wait for one.
+func (c *Commands) ended() {
+	l := &c.line
+	last := c.cursorLine()
+	first := c.screen.grid.start(last)
+	behind := l.rest.ok && strings.TrimSpace(l.began.prompt) == "" && classify(l.rest.prompt) == shellLike
+	if l.began.ok && !behind {
+		if at, row, x, ok := c.within(c.shorten(l.began), first, last); ok {
+			c.answered(at, row, x, last)
+			return
+		}
+	}
 	switch {
-	case l.began.ok && row >= first && row <= last:
-		c.answered(c.shorten(l.began), last)
 	case l.queued > 0:
 		l.enters--
 		l.queued--
 		c.take(start{ok: true, prompt: "$ "}, first, 0, last, HowScreen, Low)
+	case l.rest.ok && classify(l.rest.prompt) == shellLike:
+		if at, row, x, ok := c.within(l.rest, first, last); ok {
+			c.answered(at, row, x, last)
+		}
 	}
 }
 
+// within finds a start in the line of rows first to last: it was there, or the line was drawn anew there.
+func (c *Commands) within(at start, first, last int) (found start, row, x int, ok bool) {
+	if strings.TrimSpace(at.prompt) != "" {
+		row, x, ok = c.after(first, at.prompt)
+		return at, row, x, ok && row <= last
+	}
+	row = c.screen.grid.find(at.id)
+	return at, row, at.x, row >= first && row <= last
+}
+
 // answered takes the line that Enter ended, where no editor reads.
-func (c *Commands) answered(at start, last int) {
+func (c *Commands) answered(at start, row, x, last int) {
 	l := &c.line
 	l.enters--
 	l.began = start{}
-	row, x, still := c.confirm(at, last)
-	if !still {
-		return
-	}
 	sure, how := Medium, HowScreen
 	if c.marks.stage == markedInput {
 		at, sure, how = c.marks.input, High, HowMarks
@@ -253,9 +360,13 @@ func (c *Commands) answered(at start, last int) {
 		}
 		c.marks.stage = markedTaken
 	} else if k := classify(at.prompt); k != shellLike && k != replLike && !c.continues(row, at.prompt) {
+		if text := c.read(at, row, x, last, false); k == noPrompt && text != "" && len(l.echoed) < maxLines {
+			l.echoed = append(l.echoed, text)
+		}
 		return
 	}
+	l.echoed = nil
 	if c.take(at, row, x, last, how, sure) {
-		l.queued = l.enters
+		l.queued, l.batch = min(l.batch, l.enters), 0
 	}
 }

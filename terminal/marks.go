@@ -27,6 +27,7 @@ func (c *Commands) marked(family, kind byte, rest string) {
 	if c.screen.Alternate() {
 		return
 	}
+	c.drawing()
 	m := &c.marks
 	switch kind {
 	case 'A':

@@ -5,6 +5,9 @@ var lineDrawing = []rune("◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─�
 
 // ascii prints a run of printable ASCII.
 func (s *Screen) ascii(p []byte) {
+	if s.armed {
+		s.watch.drawing()
+	}
 	if s.mode.insert || s.sets[s.shift] == '0' || s.mode.noWrap {
 		for _, b := range p {
 			s.print(rune(b))
@@ -69,6 +72,9 @@ func (s *Screen) print(r rune) {
 	if n > s.cols {
 		return
 	}
+	if s.armed {
+		s.watch.drawing()
+	}
 	s.last = r
 	if s.wrap && !s.mode.noWrap {
 		s.wrapped()
@@ -77,6 +83,7 @@ func (s *Screen) print(r rune) {
 		if s.mode.noWrap {
 			s.x = s.cols - n
 		} else {
+			s.row.erase(s.x, s.cols, s.cols, s.blank())
 			s.wrapped()
 		}
 	}

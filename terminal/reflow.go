@@ -47,6 +47,7 @@ func (g *grid) rewrap(from, end, old, cols int) []*row {
 		r := g.line(i)
 		if i < end {
 			r.reach(old)
+			r.cells = r.cells[:g.joint(i, old)]
 		} else {
 			r.cells = r.cells[:r.end()]
 		}

@@ -3,6 +3,7 @@ package terminal
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 )
 
 // start is a place where a command may begin.
@@ -23,11 +24,11 @@ func (c *Commands) here() start {
 		x++
 	}
 	at := start{ok: true, id: r.id, x: x, prompt: c.before(s.y+len(s.grid.history), x)}
-	for at.rightX = x; at.rightX < r.end(); at.rightX++ {
-		if cell := r.at(at.rightX); cell.r != 0 && cell.r != ' ' {
-			at.right = string(r.append(nil, at.rightX, r.end()))
-			break
-		}
+	for at.rightX = x; at.rightX < r.end() && r.blank(at.rightX); at.rightX++ {
+	}
+	if end := r.end(); at.rightX >= x+2 && end >= s.cols-4 {
+		at.right = string(r.append(nil, at.rightX, end))
+		c.side = at
 	}
 	return at
 }
@@ -101,10 +102,10 @@ func (c *Commands) confirm(at start, last int) (row, x int, still bool) {
 	return own, at.x, false
 }
 
-// end gives the last row of a line that an editor has just taken. The cursor is below it or still on it.
+// lastLine gives the last row of a line that an editor has just taken: the cursor is below it.
 func (c *Commands) lastLine() int {
 	i := c.cursorLine()
-	if c.screen.x == 0 && i > 0 && c.screen.row.end() == 0 {
+	if c.screen.x == 0 && i > 0 {
 		i--
 	}
 	return i
@@ -119,11 +120,11 @@ func (c *Commands) read(at start, first, x, last int, full bool) string {
 		r := g.line(i)
 		end := r.end()
 		if i == first {
-			end = at.without(r, end)
+			end = c.side.beside(r, at.without(r, end))
 		}
-		joined := i < last && (r.wrapped || full && end == cols)
+		joined := i < last && (r.wrapped || full && end >= g.joint(i, cols))
 		if joined {
-			end = cols
+			end = g.joint(i, cols)
 		}
 		if x < end {
 			text = r.append(text, x, end)
@@ -141,9 +142,18 @@ func (s start) without(r *row, end int) int {
 	if s.right == "" || s.rightX >= end || string(r.append(nil, s.rightX, end)) != s.right {
 		return end
 	}
-	for end = s.rightX; end > 0 && (r.at(end-1).r == 0 || r.at(end-1).r == ' '); end-- {
+	for end = s.rightX; end > 0 && r.blank(end-1); end-- {
 	}
 	return end
+}
+
+// beside gives the end of a row without what stands where the last right prompt stood: it may have another time in it.
+func (s start) beside(r *row, end int) int {
+	if s.right == "" || s.rightX+utf8.RuneCountInString(s.right) != end || s.rightX < 2 || !r.blank(s.rightX-1) || !r.blank(s.rightX-2) {
+		return end
+	}
+	s.right = string(r.append(nil, s.rightX, end))
+	return s.without(r, end)
 }
 
 // unindent takes away what fish puts before the second line and the following ones, so that they stand below the first.

@@ -178,8 +178,14 @@ func (r *row) appendCell(dst []byte, x int) []byte {
 // end is the column after the last that holds something else than a blank.
 func (r *row) end() int {
 	n := len(r.cells)
-	for n > 0 && (r.cells[n-1].r == 0 || r.cells[n-1].r == ' ') && r.cells[n-1].flags&wideTail == 0 {
+	for n > 0 && r.blank(n-1) {
 		n--
 	}
 	return n
+}
+
+// blank reports whether nothing is to be seen in column x but its background.
+func (r *row) blank(x int) bool {
+	c := r.at(x)
+	return (c.r == 0 || c.r == ' ') && c.flags&wideTail == 0
 }

@@ -33,6 +33,7 @@ type Screen struct {
 	title     string
 	directory string
 	watch     watcher
+	armed     bool // watch wants to hear before something is drawn
 }
 
 // cursor is what DECSC saves.
@@ -53,6 +54,7 @@ type mode struct {
 
 // watcher hears of what happens on a screen, before the screen changes. It must not change it.
 type watcher interface {
+	drawing()                              // something is about to be drawn; only where Screen.armed asks for it
 	feed()                                 // the cursor goes down, as a newline makes it
 	pasting(on bool)                       // bracketed paste was switched: a line editor begins or stops reading
 	marked(family, kind byte, rest string) // an OSC 133 ('1') or 633 ('6') came

@@ -3,6 +3,9 @@ package terminal
 // sequence does a control sequence that ends in b.
 func (s *Screen) sequence(b byte) {
 	p := &s.params
+	if s.armed && (b == 'H' || b == 'f' || b == 'J' || b == 'r' || b == 'd') {
+		s.watch.drawing()
+	}
 	switch {
 	case s.private == '?' && s.inter == 0:
 		s.privateSequence(b)

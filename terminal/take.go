@@ -26,11 +26,13 @@ func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) 
 	if how != HowMarks {
 		switch classify(at.prompt) {
 		case noPrompt, askingLike:
-			return false
+			if sure != Low {
+				return false
+			}
 		case replLike:
 			sure = Low
 		case otherLike:
-			sure = min3(sure, Medium)
+			sure = lower(sure, Medium)
 		}
 	}
 	if classify(at.prompt) != replLike {
@@ -53,8 +55,8 @@ func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) 
 	return true
 }
 
-// min3 gives the lower confidence.
-func min3(a, b Confidence) Confidence {
+// lower gives the lower of two confidences.
+func lower(a, b Confidence) Confidence {
 	if a == Low || b == Low {
 		return Low
 	}
@@ -78,7 +80,7 @@ func (c *Commands) continues(i int, prompt string) bool {
 func (c *Commands) extend(text string, sure Confidence) {
 	h := c.held
 	h.Until = 0
-	h.Confidence = min3(h.Confidence, sure)
+	h.Confidence = lower(h.Confidence, sure)
 	if h.Cut || len(h.Text)+1+len(text) > maxCommand {
 		h.Cut = true
 		return
