@@ -23,7 +23,7 @@ type lossy struct {
 	taken int    // of held and bytes, what the syncer has and the disk has not
 
 	missing int64         // bytes dropped since the recording last said so
-	gap     bool          // something was dropped since
+	gap     error         // why something was dropped since, the last time
 	trouble error         // why the disk took nothing, the last time
 	retry   time.Duration // when it is tried again
 	total   int64         // bytes dropped, all together
@@ -43,6 +43,11 @@ func (l *lossy) watch(lost func(error)) {
 	if l.why != nil {
 		go lost(l.why)
 	}
+}
+
+// loss says what is missing since the recording last said so.
+func (l *lossy) loss() []byte {
+	return recording.Loss{Bytes: uint64(l.missing), Why: trouble(l.gap)}.Encode()
 }
 
 func (l *lossy) holding() int { return len(l.bytes) + heldEntry*len(l.held) + l.taken }
@@ -65,9 +70,9 @@ func (t *tape) hold(e recording.Entry) uint64 {
 		t.drop(errSlow, e.Kind, len(e.Data))
 		return 0
 	}
-	if l.gap {
-		t.keep(lostEntry(l.missing, e.At), l.missing)
-		l.gap, l.missing = false, 0
+	if l.gap != nil {
+		t.keep(recording.Entry{Kind: recording.Lost, At: e.At, Data: l.loss()}, l.missing)
+		l.gap, l.missing = nil, 0
 	}
 	t.keep(e, 0)
 	t.work()
@@ -87,7 +92,7 @@ func (t *tape) keep(e recording.Entry, missing int64) {
 // drop counts an entry that is not recorded.
 func (t *tape) drop(why error, kind recording.Kind, size int) {
 	l := t.lossy
-	l.gap = true
+	l.gap = why
 	if streams(kind) {
 		l.missing += int64(size)
 		l.total += int64(size)
@@ -146,10 +151,10 @@ func (t *tape) dropAll(why error, held []heldEntryAt) {
 // endHeld says on the tape what is missing at its end. The syncer has ended.
 func (t *tape) endHeld() error {
 	l := t.lossy
-	if !l.gap {
+	if l.gap == nil {
 		return nil
 	}
-	if err := t.out.Append(lostEntry(l.missing, max(t.clock(), 0))); err != nil {
+	if err := t.out.Append(recording.Entry{Kind: recording.Lost, At: max(t.clock(), 0), Data: l.loss()}); err != nil {
 		return err
 	}
 	return l.trouble

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -326,19 +327,18 @@ func TestTroubleInWords(t *testing.T) {
 	}
 }
 
-func missingIn(e recording.Entry) (n int64) {
-	fmt.Sscan(string(e.Data), &n)
-	return n
-}
-
 // said is what a lossy recording holds: bytes of output, and how many it says are missing.
 func (d *slowDisk) said() (output, missing int64) {
 	for _, e := range d.synced {
 		switch e.Kind {
 		case recording.Output:
 			output += int64(len(e.Data))
-		case kindLost:
-			missing += missingIn(e)
+		case recording.Lost:
+			loss, err := recording.DecodeLoss(e.Data)
+			if err != nil || loss.Why == "" {
+				panic(fmt.Sprint(loss, err))
+			}
+			missing += int64(loss.Bytes)
 		}
 	}
 	return output, missing
@@ -373,7 +373,7 @@ func TestBestEffortOnAHungDisk(t *testing.T) {
 		if output+missing != pieces*size+10 || missing == 0 || missing != meter.Lost() || output < maxHeld-2*heldReserve {
 			t.Errorf("%d bytes recorded, %d said to be missing, %d by the meter, of %d", output, missing, meter.Lost(), pieces*size+10)
 		}
-		if gap := disk.synced[len(disk.synced)-3]; gap.Kind != kindLost {
+		if gap := disk.synced[len(disk.synced)-3]; gap.Kind != recording.Lost {
 			t.Errorf("where output is missing stands %s", gap.Kind)
 		}
 		if len(lost) != 1 || !errors.Is(<-lost, errSlow) {
@@ -436,4 +436,28 @@ func TestIdleTapeRests(t *testing.T) {
 			}
 		}
 	})
+}
+
+// nowhere is a recording that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Append(recording.Entry) error             { return nil }
+func (nowhere) Flush() error                             { return nil }
+func (nowhere) Sync() error                              { return nil }
+func (nowhere) Close(recording.End, time.Duration) error { return nil }
+
+// Marking a keystroke makes no garbage: it is done for each.
+func TestMarksAreCheap(t *testing.T) {
+	s := &session{tape: newTape(nowhere{}, began(), sekisho.Limits{Audit: sekisho.AuditStrict}, &Meter{})}
+	typist := &typist{channel: &channel{relay: &relay{session: s}, terminal: true}, to: io.Discard}
+	packets := [][]byte{[]byte("l"), []byte("s"), []byte("\r")}
+	if n := testing.AllocsPerRun(1000, func() {
+		for _, p := range packets {
+			if _, err := typist.Write(p); err != nil {
+				t.Error(err)
+			}
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations for three keystrokes", n)
+	}
 }

@@ -3,8 +3,6 @@ package gateway
 import (
 	"bytes"
 	"io"
-	"strconv"
-	"time"
 
 	"github.com/sekisho/sekisho/recording"
 )
@@ -56,12 +54,19 @@ func (t *typist) mark(p []byte) error {
 	return nil
 }
 
+// typed are the marks that most packets get, made once.
+var (
+	typedBegan = recording.Typing{}.Encode()
+	typedEnter = recording.Typing{Enter: true}.Encode()
+)
+
 // keepTyped marks how often Enter was pressed; 0 is that the user began to type.
-func (t *typist) keepTyped(enters int) error { return nil }
-
-const kindLost = recording.Note
-
-// lostEntry says that so many bytes are missing.
-func lostEntry(missing int64, at time.Duration) recording.Entry {
-	return recording.Entry{Kind: recording.Note, At: at, Data: []byte(strconv.FormatInt(missing, 10) + " bytes are missing here")}
+func (t *typist) keepTyped(enters int) error {
+	switch enters {
+	case 0:
+		return t.keep(recording.Typed, typedBegan)
+	case 1:
+		return t.keep(recording.Typed, typedEnter)
+	}
+	return t.keep(recording.Typed, recording.Typing{Enter: true, Count: uint32(enters)}.Encode())
 }

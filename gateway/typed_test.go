@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -92,6 +93,10 @@ func TestKeystrokes(t *testing.T) {
 			if got := h.tape.said(recording.Input); got != c.recorded {
 				t.Errorf("recorded %q, want %q", got, c.recorded)
 			}
+			marks := strings.Join(h.tape.typed(), " ")
+			if want := map[bool]string{true: "began enter began enter"}[c.terminal]; marks != want {
+				t.Errorf("marked %q, want %q", marks, want)
+			}
 			if whole := h.tape.everything(); !c.keep && (strings.Contains(whole, "sudo") || strings.Contains(whole, "hunter")) {
 				t.Errorf("the recording holds what was typed: %q", whole)
 			}
@@ -122,6 +127,49 @@ func TestKeystrokesAreDurableFirst(t *testing.T) {
 	}
 	in.Close()
 	s.Wait()
+}
+
+// What stands between two Enters is one beginning, whatever it comes in; a paste of several lines says how many.
+func TestTypedMarks(t *testing.T) {
+	h := newHouse(t)
+	heard := make(chan string, 10)
+	h.program = toldInput(heard)
+	in, s := h.typeInto("", true)
+	for _, packet := range []string{"l", "s", "\r", "echo a\necho b\r", "\x04"} {
+		io.WriteString(in, packet)
+		if got := <-heard; got != packet {
+			t.Errorf("the target heard %q", got)
+		}
+	}
+	in.Close()
+	if err := s.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(h.tape.typed(), " "); got != "began enter began enter2 began" {
+		t.Errorf("marked %q", got)
+	}
+}
+
+// typed is what the recording says of typing.
+func (m *memoryTape) typed() (marks []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.durable {
+		if e.kind != recording.Typed {
+			continue
+		}
+		switch typing, err := recording.DecodeTyping([]byte(e.data)); {
+		case err != nil:
+			marks = append(marks, err.Error())
+		case !typing.Enter:
+			marks = append(marks, "began")
+		case typing.Count == 1:
+			marks = append(marks, "enter")
+		default:
+			marks = append(marks, fmt.Sprintf("enter%d", typing.Count))
+		}
+	}
+	return marks
 }
 
 // everything is all that the recording holds, durable or not.
