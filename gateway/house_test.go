@@ -380,8 +380,11 @@ func (m *memoryTape) Flush() error {
 }
 
 func (m *memoryTape) Sync() error {
-	if m.hold != nil {
-		<-m.hold
+	m.mu.Lock()
+	hold := m.hold
+	m.mu.Unlock()
+	if hold != nil {
+		<-hold
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
