@@ -166,8 +166,8 @@ func unrecorded(why error) *string {
 	return &sentence
 }
 
-// tellStarted says what could not be said before the first program started.
-func (r *relay) tellStarted() {
+// tellUnsaid says what could not be said before there was a channel to say it over.
+func (r *relay) tellUnsaid() {
 	if sentence := r.unsaid.Swap(nil); sentence != nil {
 		r.voices.say(*sentence)
 	}

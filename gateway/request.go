@@ -55,7 +55,6 @@ func (c *channel) answered(req *ssh.Request, ok bool) error {
 	case startsProgram(req.Type):
 		if ok {
 			c.begin()
-			c.relay.tellStarted()
 			c.tellWatched()
 		} else if w := c.watch.Swap(nil); w != nil {
 			return w.Close() // there is nothing to follow, and nobody else lets go of it
@@ -175,6 +174,7 @@ func (c *channel) judgeProgram(ctx context.Context, req *ssh.Request) (bool, err
 		c.say(c.noProgram(req.Type, program.Name))
 		return false, c.refuseRequest(ctx, name, notAllowed)
 	}
+	c.relay.tellUnsaid()
 	if err := c.record(kind, []byte(program.Name)); err != nil {
 		return false, err
 	}
