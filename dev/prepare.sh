@@ -38,7 +38,8 @@ if [ "${1:-}" = test ]; then # the demo can do without
 	need nsenter util-linux
 	need node nodejs         # the browser's reader of recordings, and its package manager
 	need npm npm
-	need softhsm2-util softhsm2  # a PKCS#11 token, for keys that open recordings
+	need "${CC:-gcc}" "gcc libc6-dev" # the race detector and PKCS#11 want a C compiler
+	need softhsm2-util softhsm2 # a PKCS#11 token, for keys that open recordings
 	for_clients
 fi
 

@@ -235,7 +235,7 @@ func syncFolder(dir string) error {
 
 // onToken makes the pair on a token. In the key folder, NAME.token then says where it is.
 func (cmd *keysGenerateCmd) onToken(a *app, base string) error {
-	uri, err := parseTokenURI(cmd.Token)
+	uri, err := readTokenURI(cmd.Token)
 	if err != nil {
 		return &usageError{fmt.Sprintf("--token: %v", err)}
 	}

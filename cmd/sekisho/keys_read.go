@@ -87,7 +87,7 @@ func (a *app) once(name string, open func() (*recording.PrivateKey, error)) (*re
 
 // exchanger logs in to the token, which stays open until the command ends.
 func (a *app) exchanger(text string) (tokenKey, error) {
-	uri, err := parseTokenURI(text)
+	uri, err := readTokenURI(text)
 	if err != nil {
 		return nil, &usageError{fmt.Sprintf("PKCS#11 URI: %v", err)}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/sekisho/sekisho"
@@ -15,6 +16,18 @@ import (
 type tokenKey interface {
 	ecdh.KeyExchanger
 	Close() error
+}
+
+// modulePathVariable names the PKCS#11 library where the URI does not.
+const modulePathVariable = "SEKISHO_PKCS11_MODULE"
+
+// readTokenURI reads a URI, and what it leaves to the environment.
+func readTokenURI(text string) (tokenURI, error) {
+	u, err := parseTokenURI(text)
+	if err == nil && u.ModulePath == "" {
+		u.ModulePath = os.Getenv(modulePathVariable)
+	}
+	return u, err
 }
 
 // isTokenURI says whether a key was named by a PKCS#11 URI.

@@ -11,32 +11,24 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// modulePathVariable names the library where the URI does not.
-// pinFileVariable names a file with the PIN in it, where the URI does not either.
-const (
-	modulePathVariable = "SEKISHO_PKCS11_MODULE"
-	pinFileVariable    = "SEKISHO_KEY_PIN_FILE"
-)
+// pinFileVariable names a file with the PIN in it, where the URI does not.
+const pinFileVariable = "SEKISHO_KEY_PIN_FILE"
 
-// module is the PKCS#11 library to load: that of the URI, or that of the environment. Only an absolute path is taken,
-// so that nothing is loaded from wherever the person happens to stand.
-func (u tokenURI) module() (string, error) {
-	path := u.ModulePath
-	if path == "" {
-		path = os.Getenv(modulePathVariable)
-	}
+// library is the PKCS#11 library to load. Only an absolute path is taken, so that nothing is loaded from wherever the
+// person happens to stand.
+func (u tokenURI) library() (string, error) {
 	switch {
-	case path == "":
+	case u.ModulePath == "":
 		return "", &sekisho.Refusal{
 			Sentence: "It is not said which PKCS#11 library speaks to the token.",
 			Next:     "Add ?module-path=/usr/lib/.../NAME.so to the URI, or set " + modulePathVariable + ".",
 		}
-	case !filepath.IsAbs(path):
+	case !filepath.IsAbs(u.ModulePath):
 		return "", &sekisho.Refusal{
-			Sentence: fmt.Sprintf("The PKCS#11 library %s is not named by an absolute path.", path), Next: "Write the whole path.",
+			Sentence: fmt.Sprintf("The PKCS#11 library %s is not named by an absolute path.", u.ModulePath), Next: "Write the whole path.",
 		}
 	}
-	return path, nil
+	return u.ModulePath, nil
 }
 
 // pin finds the PIN of a token: in the file that the URI or the environment names, or by asking for it.

@@ -60,7 +60,7 @@ func (a *app) makeOnToken(u tokenURI) (tokenKey, error) {
 
 // logIn opens a session and gives the token its PIN, once: tokens count what is wrong, and lock.
 func (a *app) logIn(u tokenURI, flags uint) (*token, error) {
-	path, err := u.module()
+	path, err := u.library()
 	if err != nil {
 		return nil, err
 	}

@@ -196,6 +196,15 @@ func TestTokenRefusals(t *testing.T) {
 	if code, _, errs := h.run(t, "keys", "show", "pkcs11:token=audit;object=card"); code != 0 {
 		t.Errorf("by the environment: %s", errs)
 	}
+	// What a key was made with is remembered with it.
+	if code, _, errs := h.run(t, "keys", "generate", "second", "--token", "pkcs11:token=audit"); code != 0 {
+		t.Errorf("made by the environment: %s", errs)
+	}
+	t.Setenv(modulePathVariable, "")
+	second := seal(t, hello, filepath.Join(h.home, "keys", "second.pub"))
+	if code, out, errs := h.run(t, "recordings", "play", second.file, "--signer", second.signer, "--speed", "1000"); code != 0 || out != "hello\r\n" {
+		t.Errorf("without the environment: %d %q %s", code, out, errs)
+	}
 	// A key that was made anew under the same name is another key.
 	h.inside(t, func(c *token) error {
 		if err := c.find(tokenURI{Object: "card"}); err != nil {
