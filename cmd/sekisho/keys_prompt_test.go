@@ -90,7 +90,11 @@ func TestPrompts(t *testing.T) {
 	if code := <-ended; code != 0 || !strings.HasPrefix(out.String(), "sekisho-recipient-v1 ") || s.hidden() {
 		t.Fatalf("%d %s\n%s", code, out, s.shown)
 	}
-	d := seal(t, hello, filepath.Join(home, "keys", "dpo.pub"))
+	if code, _, errs := command(t, home, "keys", "generate", "quick", "--no-passphrase"); code != 0 {
+		t.Fatal(errs)
+	}
+	lockQuickly(t, filepath.Join(home, "keys", "quick.key"), "open sesame")
+	d := seal(t, hello, filepath.Join(home, "keys", "quick.pub"))
 	ended, out = s.start(t.Context(), home, "recordings", "play", d.file, "--signer", d.signer, "--speed", "1000")
 	s.see("Passphrase of ")
 	s.enter("open, sesame")

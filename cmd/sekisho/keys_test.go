@@ -2,6 +2,11 @@ package main
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -76,6 +81,46 @@ func secretIn(t *testing.T, text string) string {
 	return path
 }
 
+// lockQuickly puts a private key's file under a passphrase, as recording/locked.go says, but with so few iterations that
+// tests need not wait.
+func lockQuickly(t *testing.T, path, passphrase string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := recording.ParsePrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.Fields(string(text))[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	salt := make([]byte, 16)
+	secret, err := pbkdf2.Key(sha256.New, passphrase, salt, 1000, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := fmt.Sprintf("sekisho-locked-key-v1 %s %s 1000 %s", key.KEM(), key.ID(), base64.StdEncoding.EncodeToString(salt))
+	label := key.Recipient().Label()
+	if label != "" {
+		label = " " + label
+	}
+	sealed := base64.StdEncoding.EncodeToString(aead.Seal(nil, nil, raw, []byte(head+label)))
+	if err := os.WriteFile(path, []byte(head+" "+sealed+label+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What a key is made of is asked for, or said: nothing is assumed.
 func TestGenerateRefuses(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
@@ -123,7 +168,19 @@ func TestPassphraseFiles(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(text), "sekisho-locked-key-v1 ") {
 		t.Fatalf("%q %v", text, err)
 	}
+	t.Setenv(passphraseFileVariable, secretIn(t, "open sesame"))
 	d := seal(t, hello, key+".pub")
+	if code, out, errs := run(t, "recordings", "play", d.file, "--signer", d.signer, "--key", key, "--speed", "1000"); code != 0 || out != "hello\r\n" {
+		t.Errorf("%d %q %s", code, out, errs)
+	}
+	t.Setenv(passphraseFileVariable, "")
+
+	key += "2"
+	if code, _, errs := run(t, "keys", "generate", "-o", key, "--no-passphrase"); code != 0 {
+		t.Fatal(errs)
+	}
+	lockQuickly(t, key, "open sesame")
+	d = seal(t, hello, key+".pub")
 	play := func(secret string) (int, string, string) {
 		if secret != "" {
 			t.Setenv(passphraseFileVariable, secretIn(t, secret))
@@ -167,9 +224,7 @@ func TestChangePassphrase(t *testing.T) {
 	if code, errs := change(""); code != 2 || !strings.Contains(errs, "--new-passphrase-file") {
 		t.Errorf("without a terminal: %d %s", code, errs)
 	}
-	if code, errs := change("", "--new-passphrase-file", secretIn(t, "one")); code != 0 {
-		t.Fatalf("set: %s", errs)
-	}
+	lockQuickly(t, key, "one")
 	if code, errs := change("guess", "--new-passphrase-file", secretIn(t, "two")); code != 1 || !strings.Contains(errs, "the passphrase is wrong") {
 		t.Errorf("changed with a guess: %d %s", code, errs)
 	}
