@@ -71,10 +71,12 @@ func vectors(t testing.TB) map[string]vector {
 	return all
 }
 
-// vectorKeys reads each key in all its forms.
-func vectorKeys(t testing.TB) map[string]*recording.PrivateKey {
+type vectorKey struct{ ID, KEM, Label, Recipient, Private, Locked, Passphrase string }
+
+// vectorKeys reads the private keys, by their IDs.
+func vectorKeys(t testing.TB) (map[string]*recording.PrivateKey, []vectorKey) {
 	t.Helper()
-	var forms []struct{ ID, KEM, Label, Recipient, Private, Locked, Passphrase string }
+	var forms []vectorKey
 	parseFile(t, "testdata/vectors/keys.json", &forms)
 	keys := map[string]*recording.PrivateKey{}
 	for _, f := range forms {
@@ -82,6 +84,16 @@ func vectorKeys(t testing.TB) map[string]*recording.PrivateKey {
 		if err != nil {
 			t.Fatal(err)
 		}
+		keys[f.ID] = key
+	}
+	return keys, forms
+}
+
+// Every key is read in all its forms.
+func TestVectorKeys(t *testing.T) {
+	keys, forms := vectorKeys(t)
+	for _, f := range forms {
+		key := keys[f.ID]
 		locked, err := recording.ParseLockedKey([]byte(f.Locked))
 		if err != nil {
 			t.Fatal(err)
@@ -97,14 +109,12 @@ func vectorKeys(t testing.TB) map[string]*recording.PrivateKey {
 		if key.ID() != f.ID || unlocked.ID() != f.ID || to.ID() != f.ID || locked.ID() != f.ID || key.KEM().String() != f.KEM || to.Label() != f.Label {
 			t.Errorf("key %s is read as %s, %s, %s", f.ID, key.ID(), unlocked.ID(), to.ID())
 		}
-		keys[f.ID] = unlocked
 	}
-	return keys
 }
 
 // Files of yesterday are read as they were meant, with each of their keys.
 func TestVectors(t *testing.T) {
-	keys := vectorKeys(t)
+	keys, _ := vectorKeys(t)
 	kinds := map[recording.Kind]bool{}
 	for name, v := range vectors(t) {
 		for _, id := range v.Keys {
