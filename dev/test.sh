@@ -8,6 +8,7 @@ dev/prepare.sh test
 if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
 	console/recording/build.sh
 	npm --prefix console/recording test --silent
+	go test -timeout 5m ./console/...
 else
 	echo "no Node: without the browser's reader of recordings" >&2
 fi

@@ -61,6 +61,13 @@ interface Frame {
   place: Place;
 }
 
+/** Nanoseconds since 1970 of an RFC 3339 time in UTC; undefined for others. */
+function nanoseconds(time: unknown): bigint | undefined {
+  const parts = typeof time === "string" ? /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(time) : null;
+  const whole = parts ? Date.parse(`${parts[1]}Z`) : NaN;
+  return Number.isNaN(whole) ? undefined : BigInt(whole) * 1_000_000n + BigInt((parts?.[2] ?? "").padEnd(9, "0"));
+}
+
 export class Walk {
   /** Number of the next frame, so many are whole. */
   frame: number;
@@ -199,8 +206,8 @@ export class Walk {
     } catch {
       throw this.changed("the session's description is not JSON");
     }
-    const id = session && typeof session === "object" && "id" in session ? session.id : undefined;
-    if (id !== this.header.session) throw this.changed("the description is of another session");
+    const { id, started } = (session ?? {}) as { id?: unknown; started?: unknown };
+    if (id !== this.header.session || nanoseconds(started) !== this.header.started) throw this.changed("the description is of another session");
     return session;
   }
 
