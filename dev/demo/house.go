@@ -20,17 +20,20 @@ type house struct {
 
 	URL string `json:"url"`
 	// CAFile is the CA of the HTTPS listener, to be given to sekisho login.
-	CAFile     string `json:"ca_file"`
-	Port       int    `json:"port"`
-	SSHPort    int    `json:"ssh_port"`
-	Issuer     string `json:"issuer"`
-	IdPPort    int    `json:"idp_port"`
-	Login      string `json:"login"`
-	Config     string `json:"config"`
-	Data       string `json:"data"`
-	Database   string `json:"database"`
-	Recordings string `json:"recordings"`
-	Policies   string `json:"policies"`
+	CAFile  string `json:"ca_file"`
+	Port    int    `json:"port"`
+	SSHPort int    `json:"ssh_port"`
+	// Metrics is where Prometheus would read sekishod's figures.
+	Metrics     string `json:"metrics"`
+	MetricsPort int    `json:"metrics_port"`
+	Issuer      string `json:"issuer"`
+	IdPPort     int    `json:"idp_port"`
+	Login       string `json:"login"`
+	Config      string `json:"config"`
+	Data        string `json:"data"`
+	Database    string `json:"database"`
+	Recordings  string `json:"recordings"`
+	Policies    string `json:"policies"`
 
 	People  map[string]*person `json:"people"`
 	Targets map[string]*target `json:"targets"`
@@ -81,7 +84,7 @@ func newHouse(dir string) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := ports(5)
+	ports, err := ports(6)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +92,7 @@ func newHouse(dir string) (*house, error) {
 		Dir: dir, Bin: filepath.Dir(self), Login: me.Username,
 		Note: "Written by make demo; valid while it runs.",
 		URL:  fmt.Sprintf("https://127.0.0.1:%d", ports[0]), Port: ports[0], SSHPort: ports[1],
+		Metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[5]), MetricsPort: ports[5],
 		Issuer: fmt.Sprintf("http://127.0.0.1:%d", ports[2]), IdPPort: ports[2],
 		CAFile: filepath.Join(dir, "sekishod", "data", "tls", "ca.pem"),
 		Config: filepath.Join(dir, "sekishod", "sekishod.yaml"), Data: filepath.Join(dir, "sekishod", "data"),

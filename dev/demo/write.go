@@ -91,6 +91,7 @@ func (h *house) startControl(ctx context.Context) error {
 url: %s
 listen: 127.0.0.1:%d
 ssh_listen: 127.0.0.1:%d
+metrics_listen: 127.0.0.1:%d
 data: data
 policies: policies
 oidc:
@@ -104,7 +105,7 @@ ssh_hosts: [web1, db1, "*.demo.internal"]
 recording:
   recipients:
     - %s
-`, h.URL, h.Port, h.SSHPort, h.Issuer, filepath.Join(h.Dir, "idp", "client-secret"), strings.TrimSpace(string(recipient)))
+`, h.URL, h.Port, h.SSHPort, h.MetricsPort, h.Issuer, filepath.Join(h.Dir, "idp", "client-secret"), strings.TrimSpace(string(recipient)))
 	if err := os.WriteFile(h.Config, []byte(config), 0o600); err != nil {
 		return err
 	}
