@@ -6,15 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/terminal"
 )
 
 // Asciicast writes one channel of a recording as asciicast v2 (docs.asciinema.org/manual/asciicast/v2): output and
-// standard error as "o", kept input as "i", window changes as "r", bytes that were lost as "m". The bytes are those that the target
+// standard error as "o", kept input as "i", window changes as "r", commands of a shell and bytes that were lost as "m". The bytes are those that the target
 // sent, control sequences included, as far as they are UTF-8. A program without a pty gets 80x24, and carriage returns
 // before its newlines. When the recording is cut, all of what is there is written and the error wraps ErrCut; when it
 // has no such channel, the error is a *NoChannelError.
@@ -31,7 +33,11 @@ func asciicast(w io.Writer, r Source, channel uint32, version int) error {
 		lines: newLines(out), choice: choose(channel), version: version, timestamp: s.Started.Unix(),
 		title: fmt.Sprintf("%s as %s on %s (%s)", s.Identity.Subject, s.Login, s.Target, s.ID),
 	}
+	c.commands = newCommandReader(c.mark)
 	end, err := each(r, c.entry)
+	if err == nil {
+		err = c.commands.end()
+	}
 	if err := errors.Join(err, c.finish(), out.Flush()); err != nil {
 		return fmt.Errorf("write asciicast: %w", err)
 	}
@@ -81,6 +87,50 @@ type cast struct {
 	screen    feed
 	in        text
 	line      []byte
+	commands  *commandReader
+	held      []castEvent
+	heldBytes int
+	holding   bool
+}
+
+// castEvent is a line that is not written yet.
+type castEvent struct {
+	at   time.Duration
+	code string
+	data string
+}
+
+// maxHeld is how many bytes of lines are held. What a shell's command was is known when the next prompt is there; until
+// then lines are held, so that its marker stands where Enter was pressed.
+const maxHeld = 1 << 20
+
+// mark puts a marker in.
+func (c *cast) mark(k Command) error {
+	if k.Channel != c.choice.channel || k.Found == string(terminal.HowExec) {
+		return nil
+	}
+	i := 0
+	for i < len(c.held) && c.held[i].at < k.At {
+		i++
+	}
+	at := k.At
+	if !c.holding {
+		at = c.at
+	}
+	c.held = slices.Insert(c.held, i, castEvent{at, "m", k.Text})
+	return c.release()
+}
+
+// release writes what was held.
+func (c *cast) release() error {
+	held := c.held
+	c.held, c.heldBytes, c.holding = nil, 0, false
+	for _, e := range held {
+		if err := c.write(e.at, e.code, e.data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cast) entry(e recording.Entry) error {
@@ -88,6 +138,16 @@ func (c *cast) entry(e recording.Entry) error {
 		return nil
 	}
 	c.at = max(c.at, e.At) // times must not go back
+	if y, err := recording.DecodeTyping(e.Data); e.Kind == recording.Typed && err == nil && y.Enter {
+		c.holding = true
+	}
+	if err := c.event(e); err != nil {
+		return err
+	}
+	return c.commands.entry(e)
+}
+
+func (c *cast) event(e recording.Entry) error {
 	switch e.Kind {
 	case recording.PTYRequest:
 		return c.terminal(e.Data)
@@ -97,12 +157,12 @@ func (c *cast) entry(e recording.Entry) error {
 		return c.resize(e.Data)
 	case recording.Output, recording.Stderr:
 		c.line = c.screen.append(c.line[:0], e)
-		return c.event("o", c.line)
+		return c.put("o", c.line)
 	case recording.Input:
 		c.line = c.in.append(c.line[:0], e.Data)
-		return c.event("i", c.line)
+		return c.put("i", c.line)
 	case recording.Lost:
-		return c.event("m", []byte(Describe(e)))
+		return c.put("m", []byte(Describe(e)))
 	case recording.ExitStatus:
 		return c.exit(e.Data)
 	}
@@ -123,7 +183,7 @@ func (c *cast) resize(data []byte) error {
 	if err != nil || cols == 0 || rows == 0 {
 		return err
 	}
-	return c.event("r", fmt.Appendf(nil, "%dx%d", cols, rows))
+	return c.put("r", fmt.Appendf(nil, "%dx%d", cols, rows))
 }
 
 func (c *cast) exit(data []byte) error {
@@ -134,21 +194,33 @@ func (c *cast) exit(data []byte) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	return c.event("x", strconv.AppendUint(nil, uint64(status), 10))
+	return c.put("x", strconv.AppendUint(nil, uint64(status), 10))
 }
 
-// event writes one line. Times are rounded before differences are taken, so that no error adds up.
-func (c *cast) event(code string, data []byte) error {
+// put writes one line, or holds it.
+func (c *cast) put(code string, data []byte) error {
+	if !c.holding {
+		return c.write(c.at, code, string(data))
+	}
+	c.held = append(c.held, castEvent{c.at, code, string(data)})
+	if c.heldBytes += len(data) + 64; c.heldBytes > maxHeld {
+		return c.release()
+	}
+	return nil
+}
+
+// write writes one line. Times are rounded before differences are taken, so that no error adds up.
+func (c *cast) write(at time.Duration, code, data string) error {
 	if err := c.begin(); err != nil || len(data) == 0 {
 		return err
 	}
-	at := c.at.Truncate(time.Microsecond)
+	at = max(at.Truncate(time.Microsecond), c.told)
 	shown := at
 	if c.version == 3 {
 		shown -= c.told
 	}
 	c.told = at
-	return c.lines.encode([]any{seconds(shown), code, string(data)})
+	return c.lines.encode([]any{seconds(shown), code, data})
 }
 
 // seconds is a time in JSON, to the microsecond.
@@ -181,14 +253,14 @@ func (c *cast) header() any {
 // flush writes characters that were cut off.
 func (c *cast) flush() error {
 	if tail := c.screen.flush(nil); len(tail) > 0 {
-		return c.event("o", tail)
+		return c.put("o", tail)
 	}
 	return nil
 }
 
 // finish writes what is left: the header of a channel without output, characters that were cut off.
 func (c *cast) finish() error {
-	if err := c.begin(); err != nil {
+	if err := errors.Join(c.release(), c.begin()); err != nil {
 		return err
 	}
 	return c.flush()

@@ -1,32 +1,38 @@
 package replay
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/terminal"
 )
 
 // Command is a command that was run in a session.
 type Command struct {
-	// At is when it was begun, as seen: for a shell's, when Enter was pressed.
-	At      time.Duration
-	Channel uint32
-	// Text is the command in UTF-8. It may hold anything else, newlines too.
+	// At is when the client asked for it or, in a shell, when Enter was pressed. Until is when the next prompt was there, 0
+	// where that is not known.
+	At, Until time.Duration
+	Channel   uint32
+	// Text is the command in UTF-8. It may hold anything else, newlines too. Cut says that it went on.
 	Text string
-	// Directory is where it ran, "" where that is not known.
+	Cut  bool
+	// Directory is where it ran, "" where that is not known. It is absolute, or begins with ~ where a prompt named it.
 	Directory string
 	// Exit is its exit status, nil while and where that is not known; Signal is what ended it instead.
 	Exit   *int
 	Signal string
-	// Found says how it was found: "exec" when the client asked for just this command.
+	// Found says how it was found: "exec" when the client asked for just this command, "marks" when the shell marked it,
+	// "screen" when it was read off the screen (terminal.How).
 	Found string
-	// Confidence is "high", "medium" or "low": how sure it is that just this was run.
+	// Confidence is "high", "medium" or "low": how sure it is that just this was run (terminal.Confidence).
 	Confidence string
 }
 
-// Commands gives the commands of a recording, in the order in which they ended, or of which it became known that their
-// end will not be told. It says how the recording ended as Transcript does; an error of take ends it at once.
+// Commands gives the commands of a recording, each when its end is known, or that this will not be told: so one may come
+// after others that were begun later. It says how the recording ended as Transcript does; an error of take ends it at once.
 func Commands(r Source, take func(Command) error) error {
 	c := newCommandReader(take)
 	end, err := each(r, c.entry)
@@ -48,16 +54,31 @@ type commandReader struct {
 	take    func(Command) error
 	running map[uint32]*Command // by channel: what the client asked for
 	order   []uint32
+	shells  map[uint32]*shell // by channel: those with a pty
+	turn    uint64
+	at      time.Duration
+	err     error // of take
+}
+
+// shell is a channel on whose screen commands are read.
+type shell struct {
+	commands *terminal.Commands
+	used     uint64
 }
 
 func newCommandReader(take func(Command) error) *commandReader {
-	return &commandReader{take: take, running: map[uint32]*Command{}}
+	return &commandReader{take: take, running: map[uint32]*Command{}, shells: map[uint32]*shell{}}
 }
 
 func (c *commandReader) entry(e recording.Entry) error {
+	c.at = max(c.at, e.At)
+	e.At = c.at // times must not go back
+	if err := c.watch(e); err != nil {
+		return err
+	}
 	switch e.Kind {
 	case recording.Exec:
-		return c.asked(e, "exec", string(e.Data))
+		return c.asked(e, string(e.Data))
 	case recording.ExitStatus:
 		if status, err := recording.DecodeExitStatus(e.Data); err == nil {
 			return c.exited(e.Channel, func(k *Command) { exit := int(status); k.Exit = &exit })
@@ -72,8 +93,74 @@ func (c *commandReader) entry(e recording.Entry) error {
 	return nil
 }
 
+// watch shows a channel's screen to those who read commands off it.
+func (c *commandReader) watch(e recording.Entry) error {
+	if e.Kind == recording.PTYRequest {
+		return c.begin(e)
+	}
+	s := c.shells[e.Channel]
+	if s == nil {
+		return nil
+	}
+	c.turn++
+	s.used = c.turn
+	switch e.Kind {
+	case recording.Output, recording.Stderr:
+		s.commands.Output(e.At, e.Data)
+	case recording.Resize:
+		if cols, rows, err := recording.DecodeResize(e.Data); err == nil {
+			s.commands.Resize(e.At, int(min(cols, 1<<16)), int(min(rows, 1<<16)))
+		}
+	case recording.Typed:
+		if y, err := recording.DecodeTyping(e.Data); err == nil && y.Enter {
+			s.commands.Typed(e.At, terminal.Enter, int(min(y.Count, 1<<16)))
+		} else if err == nil {
+			s.commands.Typed(e.At, terminal.Began, 1)
+		}
+	case recording.ChannelClose:
+		c.finish(e.Channel, e.At)
+	}
+	return c.err
+}
+
+// begin reads commands off one more channel. When there are too many, the one that was quiet for longest is taken to have
+// ended.
+func (c *commandReader) begin(e recording.Entry) error {
+	p, err := recording.DecodePTY(e.Data)
+	if err != nil || c.shells[e.Channel] != nil {
+		return nil
+	}
+	if len(c.shells) >= maxScreens {
+		oldest, least := uint32(0), c.turn+1
+		for n, s := range c.shells {
+			if s.used < least {
+				oldest, least = n, s.used
+			}
+		}
+		c.finish(oldest, e.At)
+	}
+	channel := e.Channel
+	c.turn++
+	c.shells[channel] = &shell{used: c.turn, commands: terminal.NewCommands(int(min(p.Cols, 1<<16)), int(min(p.Rows, 1<<16)), func(k terminal.Command) {
+		if c.err == nil {
+			c.err = c.take(Command{
+				At: k.At, Until: k.Until, Channel: channel, Text: k.Text, Cut: k.Cut, Directory: k.Directory,
+				Exit: k.ExitStatus, Found: string(k.How), Confidence: string(k.Confidence),
+			})
+		}
+	})}
+	return c.err
+}
+
+func (c *commandReader) finish(channel uint32, at time.Duration) {
+	if s := c.shells[channel]; s != nil {
+		s.commands.End(at)
+		delete(c.shells, channel)
+	}
+}
+
 // asked is a command that the client named.
-func (c *commandReader) asked(e recording.Entry, found, text string) error {
+func (c *commandReader) asked(e recording.Entry, text string) error {
 	if err := c.exited(e.Channel, func(*Command) {}); err != nil {
 		return err
 	}
@@ -82,8 +169,10 @@ func (c *commandReader) asked(e recording.Entry, found, text string) error {
 			return err
 		}
 	}
-	text = strings.ToValidUTF8(text[:min(len(text), maxCommand)], "\ufffd")
-	c.running[e.Channel] = &Command{At: e.At, Channel: e.Channel, Text: text, Found: found, Confidence: "high"}
+	kept := strings.ToValidUTF8(text[:min(len(text), maxCommand)], "\ufffd")
+	c.running[e.Channel] = &Command{
+		At: e.At, Channel: e.Channel, Text: kept, Cut: len(text) > maxCommand, Found: string(terminal.HowExec), Confidence: string(terminal.High),
+	}
 	c.order = append(c.order, e.Channel)
 	return nil
 }
@@ -107,6 +196,12 @@ func (c *commandReader) exited(channel uint32, note func(*Command)) error {
 
 // end tells the commands that had not ended.
 func (c *commandReader) end() error {
+	for _, channel := range slices.Sorted(maps.Keys(c.shells)) {
+		c.finish(channel, c.at)
+	}
+	if c.err != nil {
+		return c.err
+	}
 	for len(c.order) > 0 {
 		if err := c.exited(c.order[0], func(*Command) {}); err != nil {
 			return err

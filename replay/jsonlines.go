@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -13,24 +14,46 @@ import (
 
 // JSONLines writes a recording as one JSON object a line: first the session, then every entry with its time in
 // seconds, and last the end. Data of a stream are in "text" when they are UTF-8 and else, as base64, in "data"; other
-// entries have "words" where there is anything to tell, and files and forwards all that is known of them in "detail". When the recording is cut there is no end, and the error wraps ErrCut.
+// entries have "words" where there is anything to tell, and files and forwards all that is known of them in "detail". In
+// between stand the commands that were found (kind "command"), each after the entry from which its end is known. When the
+// recording is cut there is no end, and the error wraps ErrCut.
 func JSONLines(w io.Writer, r Source) error {
 	out := bufio.NewWriter(w)
 	enc := newLines(out)
+	commands := newCommandReader(func(c Command) error { return enc.encode(jsonCommand(c)) })
 	err := enc.encode(map[string]any{"session": r.Header().Session})
-	for err == nil {
-		var e recording.Entry
-		if e, err = r.Next(); err == nil {
-			err = enc.encode(jsonEntry(e))
+	if err == nil {
+		var end error
+		if end, err = each(r, func(e recording.Entry) error {
+			return errors.Join(enc.encode(jsonEntry(e)), commands.entry(e))
+		}); err == nil {
+			err = errors.Join(commands.end(), whole(end))
 		}
 	}
-	if how, at, ok := r.End(); ok {
+	if how, at, ok := r.End(); ok && err == nil {
 		err = enc.encode(map[string]any{"at": at.Seconds(), "end": how})
 	}
 	if flushed := out.Flush(); flushed != nil {
 		return fmt.Errorf("write JSON lines: %w", flushed)
 	}
 	return err
+}
+
+// commandLine is a command in JSON.
+type commandLine struct {
+	At         float64 `json:"at"`
+	Channel    uint32  `json:"channel"`
+	Kind       string  `json:"kind"`
+	Text       string  `json:"text"`
+	Directory  string  `json:"directory,omitempty"`
+	Exit       *int    `json:"exit,omitempty"`
+	Signal     string  `json:"signal,omitempty"`
+	Found      string  `json:"found"`
+	Confidence string  `json:"confidence"`
+}
+
+func jsonCommand(c Command) commandLine {
+	return commandLine{c.At.Seconds(), c.Channel, "command", c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence}
 }
 
 // lines writes JSON lines that are safe on a terminal, too: encoding/json leaves C1 controls as they are.
