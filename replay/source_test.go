@@ -95,7 +95,7 @@ func golden() *tape {
 		entry(recording.Shell, 0, nil),
 		entry(recording.Output, 0, []byte("\x1b[1;32mroot@web1\x1b[0m:~# ")),
 		entry(recording.Input, 0, []byte("ls\r")),
-		entry(recording.Typed, 0, recording.Typing{Enter: true, Count: 2}.Encode()),
+		entry(recording.Typed, 0, recording.Typing{Enter: true, Count: 1}.Encode()),
 		entry(recording.Output, 0, []byte("ls\r\n関\xe6")), // a character is cut in two
 		entry(recording.Output, 0, []byte("\x89\x80 \xff\r\n\x1b]52;c;cm0gLXJmIC8K\x07")),
 		entry(recording.Resize, 0, recording.EncodeResize(120, 40)),
