@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -180,7 +181,7 @@ func words(s string) string {
 }
 
 // Stop ends a session on somebody's order, and reports whether it runs here. The user is told who ended it and why if they
-// take that within a second; then both connections are closed. Stop does not wait for that.
+// take that within stopTime; then both connections are closed. Stop does not wait for that.
 func (g *Gateway) Stop(session string, o Order) bool {
 	s := g.find(session)
 	if s == nil {
@@ -189,6 +190,25 @@ func (g *Gateway) Stop(session string, o Order) bool {
 	s.order.CompareAndSwap(nil, &o)
 	s.cancel()
 	return true
+}
+
+// stopTime is how long the user of a session that somebody ends has to take the last word.
+const stopTime = 700 * time.Millisecond
+
+// lastWord tells the user why the session ends and puts it on the tape. Neither the user nor the disk holds up the end.
+func (r *relay) lastWord(sentence string) {
+	var both sync.WaitGroup
+	both.Go(func() { r.voices.say(sentence) })
+	both.Go(func() { r.keepNote(sentence) }) // an error ends the session, which is under way
+	told := make(chan struct{})
+	go func() {
+		both.Wait()
+		close(told)
+	}()
+	select {
+	case <-told:
+	case <-time.After(stopTime):
+	}
 }
 
 // stopped is why a session ended that was not to go on.

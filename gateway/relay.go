@@ -179,12 +179,11 @@ func (r *relay) stop() {
 		r.breakOff(err)
 		return
 	}
-	sentence := "this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more."
 	if o := r.order.Load(); o != nil {
-		sentence = o.sentence()
-		go r.keepNote(sentence) // the disk does not hold up the end
+		r.lastWord(o.sentence())
+	} else {
+		r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
 	}
-	r.voices.say(sentence)
 	r.end(r.stopped())
 }
 
