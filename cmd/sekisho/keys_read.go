@@ -23,14 +23,7 @@ func (a *app) key(name string) (*recording.PrivateKey, error) {
 	if isTokenURI(name) {
 		return a.keyOnToken(name, "")
 	}
-	if !keyName.MatchString(name) {
-		return a.readKey(name)
-	}
-	folder, err := a.keyFolder()
-	if err != nil {
-		return nil, err
-	}
-	k, err := folder.find(name)
+	k, err := a.inFolder(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.readKey(name)
 	}
@@ -38,6 +31,22 @@ func (a *app) key(name string) (*recording.PrivateKey, error) {
 		return nil, err
 	}
 	return a.open(k)
+}
+
+// inFolder describes the key of that name in the key folder. Where it is not there, and a file may be meant, the error
+// is fs.ErrNotExist.
+func (a *app) inFolder(name string) (keyInfo, error) {
+	if !keyName.MatchString(name) {
+		return keyInfo{}, fs.ErrNotExist
+	}
+	folder, err := a.keyFolder()
+	if err == nil {
+		return folder.find(name)
+	}
+	if _, serr := os.Stat(name); serr == nil { // a file opens without a home folder
+		return keyInfo{}, fs.ErrNotExist
+	}
+	return keyInfo{}, err
 }
 
 // open opens a key of the key folder.

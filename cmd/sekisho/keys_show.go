@@ -83,16 +83,11 @@ func (cmd *keysShowCmd) look(a *app) (keyInfo, recording.Recipient, error) {
 
 // named describes the key that a person named by its name in the key folder or by its file.
 func (a *app) named(name string) (keyInfo, error) {
-	if keyName.MatchString(name) {
-		folder, err := a.keyFolder()
-		if err != nil {
-			return keyInfo{}, err
-		}
-		if k, err := folder.find(name); !isMissing(err) {
-			return k, err
-		}
+	k, err := a.inFolder(name)
+	if !isMissing(err) {
+		return k, err
 	}
-	k, err := describeKey(name)
+	k, err = describeKey(name)
 	var refusal error
 	if isMissing(err) {
 		refusal = noSuchKey(name, err)

@@ -121,6 +121,24 @@ func lockQuickly(t *testing.T, path, passphrase string) {
 	}
 }
 
+// A file opens also where there can be no home folder, and a passphrase comes on stdin, too.
+func TestKeyWithoutHome(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out, errs bytes.Buffer
+	a := &app{ctx: t.Context(), in: strings.NewReader("open sesame\n"), out: &out, err: &errs}
+	if code := a.main([]string{"--home", "/dev/null/home", "keys", "generate", "-o", "a.key", "--passphrase-file", "-"}); code != 0 {
+		t.Fatalf("%d %s", code, &errs)
+	}
+	d := seal(t, hello, "a.key.pub")
+	t.Setenv(passphraseFileVariable, secretIn(t, "open sesame"))
+	if code, out, errs := command(t, "/dev/null/home", "recordings", "play", d.file, "--key", "a.key", "--speed", "1000"); code != 0 || out != "hello\r\n" {
+		t.Errorf("%d %q %s", code, out, errs)
+	}
+	if code, _, errs := command(t, "/dev/null/home", "recordings", "play", d.file, "--key", "b.key"); code != 1 || !strings.Contains(errs, "make the folder") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
 // What a key is made of is asked for, or said: nothing is assumed.
 func TestGenerateRefuses(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
