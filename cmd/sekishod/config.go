@@ -99,13 +99,26 @@ type SignInConfig struct {
 	agentCertificate time.Duration
 }
 
-// RecordingConfig says who can open recordings.
+// RecordingConfig says who can open recordings, and where they are kept.
 type RecordingConfig struct {
 	// Recipients are public key lines of auditors, made by `sekisho keys generate`.
 	Recipients []RecipientConfig `yaml:"recipients"`
 	// RecipientsDir is a folder of *.pub files with more such lines. Changes are taken over within seconds.
 	RecipientsDir string `yaml:"recipients_dir"`
 	keys          []recipientKey
+	// Store is where recordings stay.
+	Store StoreConfig `yaml:"store"`
+	// SegmentTime is how long a segment of a recording grows before it goes to the store, such as 5m (the default).
+	SegmentTime string `yaml:"segment_time"`
+	segmentTime time.Duration
+	// SpoolLimit is how much may wait in data/spool for a store that takes nothing, such as 16GiB (the default). Beyond
+	// it sessions that must be recorded end, and new ones are refused.
+	SpoolLimit string `yaml:"spool_limit"`
+	spoolLimit int64
+	// MinFree is how much of the disk is kept for open sessions, such as 256MiB (the default): with less, new ones that
+	// must be recorded are refused.
+	MinFree string `yaml:"min_free"`
+	minFree int64
 }
 
 // RecipientConfig is a recipient's line, or a line that recordings are sealed to only where a policy names it.
@@ -148,7 +161,10 @@ func LoadConfig(path string) (*Config, error) {
 }
 
 func (c *Config) locate(dir string) {
-	paths := []*string{&c.Data, &c.Policies, &c.OIDC.ClientSecretFile, &c.Recording.RecipientsDir}
+	paths := []*string{&c.Data, &c.Policies, &c.OIDC.ClientSecretFile, &c.Recording.RecipientsDir, &c.Recording.Store.Folder}
+	if s := c.Recording.Store.S3; s != nil {
+		paths = append(paths, &s.CredentialsFile, &s.CAFile)
+	}
 	if c.TLS != nil {
 		paths = append(paths, &c.TLS.Certificate, &c.TLS.Key)
 	}
@@ -187,7 +203,7 @@ func (c *Config) check() error {
 			errs = append(errs, fmt.Errorf("%s %q: %w", key, addr, err))
 		}
 	}
-	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients(), c.checkTransparent())...)
+	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients(), c.checkStore(), c.checkTransparent())...)
 }
 
 func (c *Config) checkTransparent() error {

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -23,8 +22,8 @@ import (
 	"github.com/sekisho/sekisho/control"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/login"
-	"github.com/sekisho/sekisho/store/blob"
 	"github.com/sekisho/sekisho/store/db"
+	"github.com/sekisho/sekisho/store/spool"
 	"github.com/sekisho/sekisho/tunnel"
 )
 
@@ -40,6 +39,7 @@ type house struct {
 	ca       *ca.Authority
 	links    *ca.Links
 	policies *policies
+	spool    *spool.Spool
 	recorder *recorder
 	readers  *recipients
 	desk     *login.Desk
@@ -108,6 +108,11 @@ func openHouse(ctx context.Context, cfg *Config, log *slog.Logger) (h *house, er
 }
 
 func (h *house) close() {
+	if h.spool != nil {
+		if err := h.spool.Close(); err != nil {
+			h.log.Error("close spool", "error", err)
+		}
+	}
 	if err := h.events.Close(); err != nil {
 		h.log.Error("close audit log", "error", err)
 	}
@@ -135,13 +140,8 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if h.links, err = ca.OpenLinks(h.keys.link, filepath.Join(h.cfg.Data, "keys", "link-ca.crt"), time.Now); err != nil {
 		return err
 	}
-	folder, err := blob.Open(filepath.Join(h.cfg.Data, "recordings"))
-	if err != nil {
+	if err := h.openRecorder(ctx); err != nil {
 		return err
-	}
-	h.recorder = &recorder{folder: folder, index: h.store, recipients: h.readers, signer: h.keys.recording, note: h.events.Append, now: time.Now}
-	if err := h.recorder.recover(ctx, gatewayName); err != nil {
-		return fmt.Errorf("mark recordings that were cut off: %w", err)
 	}
 	if h.port, err = ssh.NewSignerFromSigner(h.keys.door); err != nil {
 		return err

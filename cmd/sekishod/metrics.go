@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sekisho/sekisho/gateway"
+	"github.com/sekisho/sekisho/store/spool"
 )
 
 // figure is one number that Prometheus reads.
@@ -35,6 +36,7 @@ func (f figure) collector() prometheus.Collector {
 var figuresOf = []func(*house) []figure{
 	func(h *house) []figure { return sessionFigures(h.gateway) },
 	func(h *house) []figure { return recordingFigures(h.gateway.Meter()) },
+	func(h *house) []figure { return spoolFigures(h.spool) },
 }
 
 func sessionFigures(g *gateway.Gateway) []figure {
@@ -47,6 +49,19 @@ func recordingFigures(m *gateway.Meter) []figure {
 		{name: "recording_ahead_bytes_max", help: "The most that sekisho_recording_ahead_bytes has been since the start.", read: m.AheadMax},
 		{name: "recording_lost_bytes_total", help: "Bytes that people were shown, or typed, and that no recording holds although a policy says so.", total: true, read: m.Lost},
 		{name: "recording_failures_total", help: "Recordings that could not be opened, could not go on, or have gaps.", total: true, read: m.Failures},
+	}
+}
+
+func spoolFigures(s *spool.Spool) []figure {
+	stat := func(of func(spool.Stats) int64) func() int64 { return func() int64 { return of(s.Stats()) } }
+	return []figure{
+		{name: "recording_syncs_total", help: "How often the disk was asked to make something durable.", total: true, read: stat(func(s spool.Stats) int64 { return s.Syncs })},
+		{name: "recording_batches_total", help: "Writes to the journal, each for all sessions that waited.", total: true, read: stat(func(s spool.Stats) int64 { return s.Batches })},
+		{name: "recording_journal_bytes", help: "Bytes on the disk that the journal takes.", read: stat(func(s spool.Stats) int64 { return s.JournalBytes })},
+		{name: "recording_spool_bytes", help: "Bytes of recordings that the store does not have yet.", read: stat(func(s spool.Stats) int64 { return s.Bytes })},
+		{name: "recording_segments_waiting", help: "Segments that are closed and not stored yet.", read: stat(func(s spool.Stats) int64 { return int64(s.Waiting) })},
+		{name: "recording_store_failures_total", help: "Attempts to store a segment that failed.", total: true, read: stat(func(s spool.Stats) int64 { return s.UploadFailures })},
+		{name: "recording_disk_stuck", help: "Operations of the disk that have not come back in time.", read: stat(func(s spool.Stats) int64 { return s.Stuck })},
 	}
 }
 

@@ -3,26 +3,32 @@ package main
 import (
 	"context"
 	"crypto"
-	"fmt"
+	"errors"
+	"io"
+	"log/slog"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/recording"
-	"github.com/sekisho/sekisho/store/blob"
+	"github.com/sekisho/sekisho/store/spool"
 )
 
-// recorder opens recordings: a sealed file, its line in the index, and its events.
+// recorder opens recordings: sealed segments in the spool, a line in the index, and events.
 type recorder struct {
-	folder     *blob.Folder
-	index      recordingIndex
-	recipients *recipients
-	signer     crypto.Signer
-	note       func(context.Context, ...*sekisho.Event) error
-	now        func() time.Time
-	follows    follows
+	spool       *spool.Spool
+	index       recordingIndex
+	recipients  *recipients
+	signer      crypto.Signer
+	segmentTime time.Duration
+	note        func(context.Context, ...*sekisho.Event) error
+	now         func() time.Time
+	log         *slog.Logger
+
+	mu    sync.Mutex
+	tapes map[*sealedTape]struct{} // open ones
 }
 
 type recordingIndex interface {
@@ -30,150 +36,120 @@ type recordingIndex interface {
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 }
 
-// record fills the gateway's Record port. The opening is noted with the hash of the header before a byte flows.
+// record fills the gateway's Record port. The opening is noted with the hash of the header before a byte flows. What is
+// refused leaves nothing in the spool, and no open line in the index.
 func (r *recorder) record(ctx context.Context, s sekisho.Session, limits sekisho.Limits) (gateway.Tape, error) {
 	to, err := r.recipients.choose(limits.Recipients)
 	if err != nil {
 		return nil, err
 	}
-	file, err := r.folder.Create(s.ID)
+	file, err := r.spool.Create(s.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := &later{File: file}
-	w, err := recording.NewWriter(out, recording.Header{Session: s}, to, r.signer)
-	if err == nil {
-		err = file.Sync()
+	t := &sealedTape{file: file, recorder: r, entry: sekisho.Recording{Session: s, State: sekisho.RecordingOpen}}
+	if err := r.begin(ctx, t, to); err != nil {
+		return nil, errors.Join(err, file.Discard())
 	}
-	if err != nil {
-		file.Close()
-		return nil, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tapes == nil {
+		r.tapes = map[*sealedTape]struct{}{}
 	}
-	t := &sealedTape{Writer: w, file: out, recorder: r, growth: r.follows.begin(s.ID, out.written.Load()), entry: sekisho.Recording{Session: s, State: sekisho.RecordingOpen}}
-	for _, recipient := range to {
-		t.entry.Recipients = append(t.entry.Recipients, recipient.ID())
-	}
-	if err := r.index.SaveRecording(ctx, &t.entry); err != nil {
-		t.shut()
-		return nil, err
-	}
-	ev := t.event(sekisho.EventRecordingOpened)
-	ev.Detail = map[string]string{"header": w.HeaderHash(), "recipients": strings.Join(t.entry.Recipients, " ")}
-	if err := r.note(ctx, ev); err != nil {
-		t.shut()
-		return nil, err
-	}
+	r.tapes[t] = struct{}{}
 	return t, nil
 }
 
-// later leaves durability to whoever calls Sync on the file: the gateway does so without holding up the writer.
-type later struct {
-	*blob.File
-	written atomic.Int64
-}
-
-func (*later) Sync() error { return nil }
-
-func (l *later) Write(p []byte) (int, error) {
-	n, err := l.File.Write(p)
-	l.written.Add(int64(n))
-	return n, err
-}
-
-// sealedTape is the gateway's Tape over a sealed file.
-type sealedTape struct {
-	*recording.Writer
-	file     *later
-	recorder *recorder
-	growth   *growth
-	entry    sekisho.Recording
-}
-
-// Sync makes what was flushed durable.
-func (t *sealedTape) Sync() error {
-	upto := t.file.written.Load()
-	err := t.file.File.Sync()
+func (r *recorder) begin(ctx context.Context, t *sealedTape, to []recording.Recipient) (err error) {
+	t.out, err = recording.NewWriter(unsynced{t}, recording.Header{Session: t.entry.Session}, to, r.signer)
 	if err == nil {
-		t.growth.grow(upto)
+		err = t.file.Sync()
 	}
-	return err
-}
-
-// shut lets go of the file; who follows it comes to its end.
-func (t *sealedTape) shut() {
-	t.file.Close()
-	t.recorder.follows.end(t.entry.Session.ID, t.growth)
-}
-
-// Close signs the end, makes it durable, and writes size and chain to index and log.
-func (t *sealedTape) Close(end recording.End, at time.Duration) error {
-	defer t.shut()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	summary, err := t.Writer.Close(end, at)
-	if err == nil {
-		err = t.Sync()
-	}
-	t.entry.Ended = t.recorder.now().UTC()
 	if err != nil {
-		t.entry.State = sekisho.RecordingInterrupted
-		ev := t.event(sekisho.EventRecordingCut)
-		ev.Error = err.Error()
-		t.recorder.note(ctx, ev)
-		t.recorder.index.SaveRecording(ctx, &t.entry)
-		return fmt.Errorf("close recording: %w", err)
-	}
-	t.entry.State, t.entry.Bytes, t.entry.Chain = sekisho.RecordingClosed, summary.Bytes, summary.Chain
-	ev := t.event(sekisho.EventRecordingClosed)
-	ev.Detail = map[string]string{"chain": summary.Chain, "bytes": fmt.Sprint(summary.Bytes), "end": string(end)}
-	if err := t.recorder.note(ctx, ev); err != nil {
 		return err
 	}
-	return t.recorder.index.SaveRecording(ctx, &t.entry)
-}
-
-func (t *sealedTape) event(kind string) *sekisho.Event {
-	return recordingEvent(kind, &t.entry.Session)
-}
-
-func recordingEvent(kind string, s *sekisho.Session) *sekisho.Event {
-	return &sekisho.Event{Kind: kind, Actor: "gateway:" + s.Gateway, Session: s.ID, SignIn: s.SignIn, Target: s.Target, Login: s.Login}
-}
-
-// recover marks the recordings that this gateway left open when it died. What they hold up to their last durable
-// frame can be read.
-func (r *recorder) recover(ctx context.Context, gatewayName string) error {
-	for {
-		open, err := r.index.Recordings(ctx, sekisho.RecordingQuery{State: sekisho.RecordingOpen, Limit: 1000})
-		if err != nil {
-			return err
-		}
-		marked := 0
-		for _, rec := range open {
-			if rec.Session.Gateway != gatewayName {
-				continue
-			}
-			if err := r.interrupted(ctx, rec); err != nil {
-				return err
-			}
-			marked++
-		}
-		if marked == 0 {
-			return nil
-		}
+	for _, recipient := range to {
+		t.entry.Recipients = append(t.entry.Recipients, recipient.ID())
 	}
-}
-
-func (r *recorder) interrupted(ctx context.Context, rec *sekisho.Recording) error {
-	rec.State, rec.Ended = sekisho.RecordingInterrupted, r.now().UTC()
-	if file, err := r.folder.Open(rec.Session.ID); err == nil {
-		rec.Bytes = file.Size()
-		file.Close()
-	}
-	ev := recordingEvent(sekisho.EventRecordingCut, &rec.Session)
-	ev.Error = "the gateway stopped without closing it"
+	ev := t.event(sekisho.EventRecordingOpened)
+	ev.Detail = map[string]string{"header": t.out.HeaderHash(), "recipients": strings.Join(t.entry.Recipients, " ")}
 	if err := r.note(ctx, ev); err != nil {
 		return err
 	}
-	return r.index.SaveRecording(ctx, rec)
+	if err := r.index.SaveRecording(ctx, &t.entry); err != nil {
+		ev := t.event(sekisho.EventRecordingCut)
+		ev.Error = "it could not be entered in the index, and was refused"
+		return errors.Join(err, r.note(ctx, ev))
+	}
+	return nil
+}
+
+// sweep ends the segments of idle sessions whose time has come, until ctx is done.
+func (r *recorder) sweep(ctx context.Context) {
+	tick := time.NewTicker(r.segmentTime / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		var all []*sealedTape
+		for t := range r.tapes {
+			all = append(all, t)
+		}
+		r.mu.Unlock()
+		for _, t := range all {
+			t.mu.Lock()
+			err := t.cut()
+			t.mu.Unlock()
+			if err != nil { // the session hears of it with its next byte
+				r.log.Error("cut recording", "session", t.entry.Session.ID, "error", err)
+			}
+		}
+	}
+}
+
+// open fills control's OpenRecording port: of a recording that grows there is what is durable.
+func (r *recorder) open(ctx context.Context, session string) (io.ReadCloser, int64, error) {
+	size, err := r.spool.Size(ctx, session)
+	if err != nil {
+		return nil, 0, r.gone(ctx, session, err)
+	}
+	in, err := r.spool.Reader(ctx, session)
+	if err != nil {
+		return nil, 0, r.gone(ctx, session, err)
+	}
+	return in, size, nil
+}
+
+// follow fills control's FollowRecording port: the sealed bytes from an offset on, as they become durable, until the
+// recording is closed.
+func (r *recorder) follow(ctx context.Context, session string, offset int64) (io.ReadCloser, int64, error) {
+	size, err := r.spool.Size(ctx, session)
+	if err != nil {
+		return nil, 0, r.gone(ctx, session, err)
+	}
+	in, err := r.spool.Follow(ctx, session, offset)
+	if err != nil {
+		return nil, 0, r.gone(ctx, session, err)
+	}
+	return in, size, nil
+}
+
+// gone tells a recording that the index has and the store has not from one that never was.
+func (r *recorder) gone(ctx context.Context, session string, err error) error {
+	if !errors.Is(err, sekisho.ErrNotFound) {
+		return err
+	}
+	known, e := r.index.Recordings(ctx, sekisho.RecordingQuery{Session: session, Limit: 1})
+	if e != nil || len(known) == 0 {
+		return errors.Join(err, e)
+	}
+	return &sekisho.Refusal{
+		Sentence: "That session was recorded, and its recording is gone from the store.",
+		Next:     "sekisho audit list --session " + session + " shows what was noted of it. Ask whoever keeps the store.",
+		Cause:    errors.New(err.Error()), // it is not one that never was
+	}
 }

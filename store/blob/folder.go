@@ -84,9 +84,6 @@ func (f *Folder) syncDir(name string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// syncNames makes the names of the folder itself durable.
-func (f *Folder) syncNames() error { return f.syncDir(".") }
-
 // Put writes a file beside the others, makes it durable, and gives it its name.
 func (f *Folder) Put(ctx context.Context, name string, r io.Reader, size int64) error {
 	session, _, err := ParseName(name)

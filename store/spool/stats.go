@@ -33,8 +33,11 @@ func (c *counts) note(err error) {
 	c.last = err.Error()
 }
 
-// Stats tells how the spool does.
+// Stats tells how the spool does; of none there is nothing to tell.
 func (s *Spool) Stats() Stats {
+	if s == nil {
+		return Stats{}
+	}
 	st := Stats{Syncs: s.counts.fsyncs.Load(), Batches: s.counts.batches.Load(), JournalBytes: s.counts.journal.Load(),
 		UploadFailures: s.counts.failures.Load(), StoreDown: s.counts.down.Load(), Stuck: s.counts.stuck.Load()}
 	s.counts.mu.Lock()
