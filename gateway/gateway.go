@@ -9,7 +9,7 @@
 // From there every session takes the same walk (session.go): decide, note, record, certify, reach, splice. Where the
 // decision says nothing of audit, a stream is passed through untouched. Otherwise the gateway ends the SSH itself, logs
 // in to the target with a certificate of its own, relays channel by channel (relay.go, channel.go, forward.go) and keeps
-// what the target says on a sealed tape before the user sees it (tape.go).
+// what the target says on a sealed tape, before the user sees it or as close to it as the decision asks (tape.go).
 //
 // The gateway never dials a target by itself, never holds a CA key, never keeps what it relays in the clear, and
 // never lets a byte through that the policies in force did not allow. What it needs of the other rooms are the

@@ -59,7 +59,7 @@ type way interface {
 }
 
 // walk takes a session from the door to its end: decide, note, record, certify, reach, splice.
-// Nothing reaches the target before it was decided and noted; nothing reaches the user before it was recorded.
+// Nothing reaches the target before it was decided and noted; nothing reaches the user before it was recorded, unless the decision lets them be ahead.
 func (s *session) walk(ctx context.Context) (err error) {
 	if err := s.decide(ctx); err != nil {
 		return s.refuse(ctx, err)
