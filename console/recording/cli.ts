@@ -41,7 +41,7 @@ async function show(file: string, keyFile: string, facts: string[]): Promise<voi
 async function check(file: string, keyFile: string | undefined): Promise<void> {
   const key = keyFile === undefined ? {} : { key: await privateKey(keyFile) };
   const { header, problem, ...report } = await verify(createReadStream(file), { signers: "any", ...key });
-  say({ session: header?.session, ...report });
+  say({ session: header?.session, ...report, problem: problem?.code });
   if (problem) throw problem;
 }
 

@@ -1,5 +1,5 @@
 import { Cursor } from "./bytes.js";
-import { ChangedError } from "./errors.js";
+import { ChangedError, VersionError } from "./errors.js";
 
 /** Kinds of entries by their numbers. */
 export const kinds = {
@@ -62,7 +62,7 @@ export function parseEntries(plain: Uint8Array, before: bigint, place: Place): {
   let at = 0n; // the first time of a frame is since the start
   while (cursor.left > 0) {
     const kind = kinds[cursor.u8("kind") as KindNumber] as Kind | undefined;
-    if (!kind) throw new ChangedError(`frame ${place.frame}: entry: of a kind that this reader does not know`);
+    if (!kind) throw new VersionError(`frame ${place.frame}: an entry of a kind that this reader does not know: a newer version made it`);
     at += cursor.uvarint("time");
     if (at < before || at > latest) throw new ChangedError(`frame ${place.frame}: entry: a time that cannot be`);
     before = at;

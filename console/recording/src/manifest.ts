@@ -50,9 +50,9 @@ export function parseManifest(text: string): Manifest {
   return manifest;
 }
 
-/** The segment in which that time (in microseconds) is: the first that ends at or after it; the last one for later times. */
+/** The segment in which that time (in microseconds) is: the last that begins by then. */
 export function segmentAt(manifest: Manifest, at: number): Segment | undefined {
-  return manifest.segments.find((segment) => at <= segment.last) ?? manifest.segments.at(-1);
+  return manifest.segments.filter(({ first }) => first <= at).at(-1) ?? manifest.segments[0];
 }
 
 function read(parsed: unknown): Manifest | undefined {
@@ -61,7 +61,7 @@ function read(parsed: unknown): Manifest | undefined {
   if (typeof session !== "string" || !/^[a-z0-9_]{1,64}$/.test(session) || !isHash(header)) return undefined;
   if (state !== "open" && state !== "closed" && state !== "interrupted") return undefined;
   const segments = readSegments(parsed["segments"], header);
-  if (!segments) return undefined;
+  if (!segments || (state === "closed" && segments.length === 0)) return undefined;
   if (state === "open") return chain === undefined ? { session, header, state, segments } : undefined;
   return isHash(chain) ? { session, header, state, chain, segments } : undefined;
 }

@@ -132,5 +132,5 @@ export function checkSession(header: Header, session: string | undefined): void 
 }
 
 export function checkChain(chain: Bytes, wanted: string | undefined): void {
-  if (wanted !== undefined && wanted !== hex(chain)) throw new ChangedError("this is not the recording that the audit log tells of: its chain is another");
+  if (wanted !== undefined && wanted.toLowerCase() !== hex(chain)) throw new ChangedError("this is not the recording that the audit log tells of: its chain is another");
 }

@@ -1,7 +1,9 @@
 import { hex } from "./bytes.js";
 import { ChangedError, CutError, RecordingError } from "./errors.js";
 import { type Header, readHeader } from "./header.js";
+import { IndexCheck } from "./indexed.js";
 import { parsePrivateKey, type PrivateKey } from "./keys.js";
+import { type Manifest } from "./manifest.js";
 import { checkChain, checkSession, checkTrust } from "./reader.js";
 import { Pull, type Source } from "./source.js";
 import { type End, frameKey, Walk } from "./walk.js";
@@ -13,6 +15,8 @@ export interface VerifyOptions {
   chain?: string;
   /** The one that it has for a recording that the gateway did not close: how far it went. What is shorter, longer or closed is not that recording. */
   cut?: string;
+  /** What the recording's index says of its segments. */
+  manifest?: Manifest;
   /** The ID of the session that the recording should be of. */
   session?: string;
   /** A private key, or its line; opens every frame too. Without it the header's signature, the chain and the end's signature are checked. */
@@ -36,7 +40,7 @@ export interface Report {
   noted: boolean;
   /** The signer is one of options.signers. */
   trusted: boolean;
-  /** A key was given and every frame up to there opened. Only then are the fields below known. */
+  /** A key was given and every frame up to there opened. The fields below are known with a key only. */
   opened: boolean;
   entries?: number;
   /** Time of the end, or of the latest entry, in microseconds. */
@@ -67,20 +71,30 @@ async function check(pull: Pull, options: VerifyOptions, report: Report): Promis
   checkSession(header, options.session);
   const key = typeof options.key === "string" ? await parsePrivateKey(options.key) : options.key;
   const walk = new Walk(pull, header, key && (await frameKey(header, key)));
+  const index = options.manifest && new IndexCheck(options.manifest, header, key !== undefined);
+  const step = async (): Promise<boolean> => (index ? index.step(walk) : (await walk.step()) !== undefined);
+  const stopped = await toTheEnd(step);
+  note(report, walk, key !== undefined);
+  report.opened = key !== undefined && (stopped === undefined || stopped instanceof CutError);
+  if (stopped instanceof CutError) throw checkCut(stopped, options, report);
+  if (stopped !== undefined) throw stopped;
+  if (options.cut !== undefined) throw new ChangedError("the recording has an end, which its gateway did not write");
+  checkChain(walk.chain, options.chain);
+}
+
+/** Gives what it stopped at. */
+async function toTheEnd(step: () => Promise<boolean>): Promise<unknown> {
   try {
-    while (await walk.step());
-    if (options.cut !== undefined) throw new ChangedError("the recording has an end, which its gateway did not write");
-    checkChain(walk.chain, options.chain);
+    while (await step());
+    return undefined;
   } catch (error) {
-    throw error instanceof CutError ? checkCut(error, walk, options, report) : error;
-  } finally {
-    note(report, walk, key !== undefined);
+    return error;
   }
 }
 
-function checkCut(error: CutError, walk: Walk, { cut }: VerifyOptions, report: Report): RecordingError {
+function checkCut(error: CutError, { cut }: VerifyOptions, report: Report): RecordingError {
   if (cut === undefined) return error;
-  report.noted = cut === hex(walk.chain);
+  report.noted = cut.toLowerCase() === report.chain;
   return report.noted ? error : new ChangedError("the recording does not end where the audit log says that it was cut off");
 }
 
@@ -91,8 +105,7 @@ function note(report: Report, walk: Walk, opened: boolean): void {
   report.chain = hex(walk.chain);
   report.complete = walk.complete;
   if (!opened) return;
-  report.opened = true;
   report.entries = walk.entries;
   report.length = Number(walk.at);
-  if (walk.end) report.end = walk.end;
+  if (walk.complete && walk.end) report.end = walk.end;
 }

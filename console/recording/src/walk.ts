@@ -23,7 +23,8 @@ const flagCompressed = 4;
 
 /** How a recording ended. */
 export interface End {
-  reason: "done" | "stopped" | "shutdown" | "failed";
+  /** done, stopped, shutdown or failed; later writers may know others. */
+  reason: string;
   /** Microseconds since the session's start. */
   at: number;
 }
@@ -61,10 +62,10 @@ interface Frame {
   place: Place;
 }
 
-/** Nanoseconds since 1970 of an RFC 3339 time in UTC; undefined for others. */
+/** Nanoseconds since 1970 of an RFC 3339 time; undefined for others. */
 function nanoseconds(time: unknown): bigint | undefined {
-  const parts = typeof time === "string" ? /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(time) : null;
-  const whole = parts ? Date.parse(`${parts[1]}Z`) : NaN;
+  const parts = typeof time === "string" ? /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(time) : null;
+  const whole = parts ? Date.parse(`${parts[1]}${parts[3]}`) : NaN;
   return Number.isNaN(whole) ? undefined : BigInt(whole) * 1_000_000n + BigInt((parts?.[2] ?? "").padEnd(9, "0"));
 }
 
@@ -82,7 +83,7 @@ export class Walk {
   bytes = 0;
   /** Time of the last entry, in microseconds. */
   at = 0n;
-  /** Known with a key only. */
+  /** Known with a key only, and good once complete. */
   end: End | undefined;
   /** The signed end was there, and nothing after it. */
   complete = false;
@@ -157,7 +158,7 @@ export class Walk {
     const unfolded = this.unfold(frame.flags, plain);
     const { entries, last } = parseEntries(unfolded, this.at, frame.place);
     this.check(entries, frame.flags);
-    this.at = last;
+    if (!(frame.flags & flagLast)) this.at = last; // the end counts when it is signed
     this.keep(unfolded, frame.flags);
     return entries;
   }
@@ -215,9 +216,9 @@ export class Walk {
     if (entry.kind !== "end" || entry.channel !== 0) throw this.changed("the last one is not the end");
     const data = new Cursor(entry.data, (why) => this.changed(`end: ${why}`));
     const [frames, entries, bytes] = [data.u64("frames"), data.u64("entries"), data.u64("bytes")];
-    const reason = String.fromCharCode(...data.view(data.u32("reason"), "reason"));
+    const reason = new TextDecoder().decode(data.view(data.u32("reason"), "reason"));
     data.end("reason");
-    if (reason !== "done" && reason !== "stopped" && reason !== "shutdown" && reason !== "failed") throw this.changed("end: no reason");
+    if (reason === "") throw this.changed("end: no reason");
     if (frames !== BigInt(this.frame)) throw this.changed("end: the number of frames is another");
     if (this.fromStart && (entries !== BigInt(this.entries) || bytes !== BigInt(this.bytes))) throw this.changed("end: the totals are others");
     this.end = { reason, at: entry.at };
@@ -229,8 +230,9 @@ export class Walk {
     if (!(await signedBy(this.header.signer, signature, join(utf8("sekisho-recording-end-v2\0"), this.chain)))) {
       throw new ChangedError("the end is not signed by the signer");
     }
-    if (await this.pull.more()) throw new ChangedError("bytes after the end");
     this.offset += signatureSize;
+    if (await this.pull.more()) throw new ChangedError("bytes after the end");
+    if (this.end) this.at = BigInt(this.end.at);
     this.complete = true;
   }
 

@@ -11,6 +11,7 @@ import {
   parseManifest,
   parsePrivateKey,
   segmentAt,
+  verify,
 } from "../src/recording.js";
 import { all, bytes, keys, plain, privateKey, signers, text, vector } from "./vectors.js";
 
@@ -165,6 +166,28 @@ test("manifests", () => {
   assert.equal(segmentAt(manifest, 0)?.index, 0);
   assert.equal(segmentAt(manifest, manifest.segments[1]!.first)?.index, 1);
   assert.equal(segmentAt(manifest, 1e15)?.index, 4);
+  const later = segmentAt(manifest, manifest.segments[1]!.last + 1);
+  assert.equal(later?.index, 1);
   const wrong = ["", "{}", original.trimEnd(), ` ${original}`, original.replace('"frame":18', '"frame":19'), original.replace("closed", "open"), original.replace('"format":2', '"format":3')];
   for (const text of wrong) assert.throws(() => parseManifest(text), { code: "malformed" }, text.slice(0, 60));
+});
+
+test("a manifest is held against its recording", async () => {
+  const found = async (changed: object, name = "segments", secret?: typeof key): Promise<string | undefined> => {
+    const report = await verify(bytes(name), { ...options, manifest: { ...manifest, ...changed }, ...(secret ? { key: secret } : {}) });
+    return report.problem?.code;
+  };
+  for (const secret of [undefined, key]) {
+    assert.equal(await found({}, "segments", secret), undefined);
+    assert.equal(await found({}, "cut", secret), "cut");
+    assert.equal(await found({ state: "open", segments: manifest.segments.slice(0, 2) }, "segments", secret), undefined);
+    assert.equal(await found({ segments: manifest.segments.slice(0, 2) }, "segments", secret), "changed");
+    for (const fact of ["offset", "bytes", "frame", "frames"] as const) {
+      const segments = manifest.segments.map((segment, i) => (i === 3 ? { ...segment, [fact]: segment[fact] + 1 } : segment));
+      assert.equal(await found({ segments }, "segments", secret), "changed", fact);
+    }
+    const times = manifest.segments.map((segment, i) => (i === 3 ? { ...segment, last: segment.last + 1 } : segment));
+    assert.equal(await found({ segments: times }, "segments", secret), secret ? "changed" : undefined);
+    assert.equal(await found({ header: manifest.chain }, "segments", secret), "changed");
+  }
 });
