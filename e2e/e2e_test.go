@@ -131,6 +131,7 @@ func stories(dir string) testscript.Params {
 			"eventually": eventually,
 			"exits":      exits,
 			"database":   database,
+			"s3":         s3,
 		},
 	}
 }

@@ -143,6 +143,7 @@ func (h *house) describe(set func(name, value string)) {
 	set("LOGIN", h.Login)
 	set("CONFIG", h.Config)
 	set("RECORDINGS", h.Recordings)
+	set("DATA", h.Data)
 	set("AUDITOR_KEY", h.Auditor.PrivateKey)
 	set("AUDITOR_PUB", h.Auditor.PublicKey)
 	set("SEKISHOD_LOG", h.Processes["sekishod"].Log)

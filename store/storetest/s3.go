@@ -39,7 +39,7 @@ const (
 // cannot be built, but never in CI.
 func StartS3(t *testing.T) *S3 {
 	t.Helper()
-	program, err := buildS3()
+	program, err := BuildS3()
 	if err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
@@ -101,8 +101,8 @@ func (s *S3) Stop() {
 	s.cmd = nil
 }
 
-// buildS3 builds the server once, into bin/ of the module, or takes the program that SEKISHO_S3 names.
-var buildS3 = sync.OnceValues(func() (string, error) {
+// BuildS3 builds the server once, into bin/ of the module, or takes the program that SEKISHO_S3 names.
+var BuildS3 = sync.OnceValues(func() (string, error) {
 	if program := os.Getenv("SEKISHO_S3"); program != "" {
 		return program, nil
 	}
