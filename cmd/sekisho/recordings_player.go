@@ -260,7 +260,7 @@ func (p *player) row(y int, text []byte) {
 	if y >= len(p.painted) || p.painted[y] != nil && bytes.Equal(p.painted[y], text) {
 		return
 	}
-	p.painted[y] = append(p.painted[y][:0], text...)
+	p.painted[y] = append([]byte{}, text...) // never nil, which means: not painted
 	p.buf = fmt.Appendf(p.buf, "\x1b[%d;1H", y+1)
 	p.buf = append(p.buf, text...)
 	p.buf = append(p.buf, "\x1b[0m\x1b[K"...)

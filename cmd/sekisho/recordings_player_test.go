@@ -126,6 +126,9 @@ func TestPlayerKeys(t *testing.T) {
 			t.Errorf("%d, after %q: %q\nwant %q, %q", i, c.key, lines, c.line, c.status)
 		}
 	}
+	if out := p.paint(now); len(out) > 40 {
+		t.Errorf("what is there is painted again: %q", out)
+	}
 	if p.press("q", now); !p.done {
 		t.Error("q does not quit")
 	}

@@ -152,3 +152,26 @@ func TestSearchServer(t *testing.T) {
 		t.Errorf("another session's: %d %s", code, errs)
 	}
 }
+
+func TestShow(t *testing.T) {
+	d := deskOf(t, ran("uptime", "up\n"))
+	code, out, errs := run(t, "recordings", "show", d.file, "--key", d.key, "--signer", d.signer)
+	for _, want := range []string{"Person      alice@example.com\n", "Lasts       1:00:00.000\n", "Commands    1\n", "Opens with  rk_"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d lacks %q: %s%s", code, want, out, errs)
+		}
+	}
+	data, err := os.ReadFile(d.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.file, data[:len(data)-70], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := run(t, "recordings", "show", d.file, "--key", d.key, "--signer", d.signer); code != 1 || !strings.Contains(out, "Commands    1\n") || !strings.Contains(errs, "is cut") {
+		t.Errorf("cut: %d %s%s", code, out, errs)
+	}
+	if code, out, errs := run(t, "recordings", "commands", d.file, "--key", d.key, "--signer", d.signer); code != 1 || !strings.Contains(out, "uptime") || !strings.Contains(errs, "is cut") {
+		t.Errorf("commands of a cut one: %d %s%s", code, out, errs)
+	}
+}

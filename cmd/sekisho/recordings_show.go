@@ -1,18 +1,22 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strings"
+
+	"github.com/sekisho/sekisho/recording"
+	"github.com/sekisho/sekisho/replay"
 )
 
 type recordingsShowCmd struct {
-	Recording string `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
-	Key       string `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); shows what is sealed in a file, too."`
-	JSON      bool   `name:"json" help:"Print JSON."`
+	Recording string   `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
+	Key       string   `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); shows what is sealed, too."`
+	Signer    []string `sep:"none" placeholder:"LINE" help:"With --key: public key line of a gateway to trust, instead of those learned at login."`
+	JSON      bool     `name:"json" help:"Print JSON."`
 }
 
 func (*recordingsShowCmd) Help() string {
-	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear, and with --key whose session it was. Use verify to learn whether it is genuine.
+	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear. With --key it is opened and read through: whose session it was, how strictly it was recorded, how long it lasts, how many commands were run. Use verify to learn whether it is genuine.
 
 Examples:
 
@@ -21,42 +25,99 @@ Examples:
 `
 }
 
+// shownRecording is a recording as show --json has it.
+type shownRecording struct {
+	recordingInfo
+	Keys []keyShown `json:"keys"`
+	// The fields below are known with a key only.
+
+	Mode     string  `json:"mode,omitempty"`
+	Seconds  float64 `json:"seconds,omitempty"`
+	Commands *int    `json:"commands,omitempty"`
+}
+
+// keyShown is a key that opens a recording, with the label that is known here.
+type keyShown struct {
+	ID    string `json:"id"`
+	Label string `json:"label,omitempty"`
+}
+
 func (cmd *recordingsShowCmd) Run(a *app) error {
 	info, err := cmd.info(a)
-	if err != nil {
+	if err != nil && (info.Session == "" || !errors.Is(err, recording.ErrCut)) {
 		return err
 	}
+	labels := a.labels()
+	for _, id := range info.Recipients {
+		info.Keys = append(info.Keys, keyShown{id, labels[id]})
+	}
 	if cmd.JSON {
-		return a.json(info)
+		return errors.Join(a.json(info), err)
 	}
 	for _, line := range [][2]string{
 		{"Session", info.Session}, {"Person", info.Person}, {"Login", info.Login}, {"Target", info.Target},
 		{"State", info.State}, {"Started", local(info.Started)}, {"Ended", local(info.Ended)}, {"From", info.Address},
-		{"Size", size(info.Bytes)}, {"Chain", info.Chain}, {"Opens with", strings.Join(info.Recipients, ", ")},
+		{"Recorded", info.Mode}, {"Lasts", info.length()}, {"Commands", info.commands()},
+		{"Size", size(info.Bytes)}, {"Chain", info.Chain}, {"Opens with", a.labelled(info.Recipients)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(a.out, "%-11s %s\n", line[0], plain(line[1]))
 		}
 	}
-	return nil
+	return err
 }
 
-func (cmd *recordingsShowCmd) info(a *app) (recordingInfo, error) {
+func (s *shownRecording) length() string {
+	if s.Commands == nil {
+		return ""
+	}
+	return replay.Clock(seconds(s.Seconds))
+}
+
+func (s *shownRecording) commands() string {
+	if s.Commands == nil {
+		return ""
+	}
+	return fmt.Sprint(*s.Commands)
+}
+
+// info collects what is known; with a key, an error that wraps ErrCut comes with what could be read.
+func (cmd *recordingsShowCmd) info(a *app) (info shownRecording, err error) {
 	if isSession(cmd.Recording) {
-		return a.recordingOf(cmd.Recording)
+		if info.recordingInfo, err = a.recordingOf(cmd.Recording); err != nil || cmd.Key == "" {
+			return info, err
+		}
 	}
 	src, err := a.openRecording(cmd.Recording)
 	if err != nil {
-		return recordingInfo{}, err
+		return info, err
 	}
 	defer src.close()
-	h, err := a.header(src, cmd.Key)
-	if err != nil {
-		return recordingInfo{}, bad(a.wrongKey(err))
+	if cmd.Key == "" {
+		h, err := recording.ReadHeader(src)
+		info.fill(h, src.total)
+		return info, bad(err)
 	}
-	s := h.Session
-	return recordingInfo{
-		Session: s.ID, Person: s.Identity.Subject, Target: s.Target, Login: s.Login, Started: s.Started,
-		Bytes: src.total, Recipients: h.Recipients, Address: s.ClientAddress,
-	}, nil
+	r, err := a.reader(src, cmd.Key, cmd.Signer)
+	if err != nil {
+		return info, err
+	}
+	info.fill(r.Header(), src.total)
+	return info, src.bad(info.read(r))
+}
+
+// fill takes over what a header says.
+func (s *shownRecording) fill(h recording.Header, bytes int64) {
+	o := h.Session
+	s.Session, s.Person, s.Target, s.Login = o.ID, o.Identity.Subject, o.Target, o.Login
+	s.Started, s.Bytes, s.Recipients, s.Address, s.Mode = o.Started, bytes, h.Recipients, o.ClientAddress, string(o.Audit)
+}
+
+// read counts the commands and sees how long the session lasts.
+func (s *shownRecording) read(r *recording.Reader) error {
+	n := 0
+	err := replay.Commands(r, func(replay.Command) error { n++; return nil })
+	_, at, _ := r.End()
+	s.Commands, s.Seconds = &n, at.Seconds()
+	return err
 }
