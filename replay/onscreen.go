@@ -24,6 +24,7 @@ type onScreen struct {
 	main, alt rows
 	part      []byte // wrapped rows that have gone, whose line goes on in the next one
 	partAt    time.Duration
+	known     map[uint64]int // of compare
 }
 
 // rows are those that were on the screen at the last look, from its top.
@@ -46,7 +47,7 @@ func (r *seen) tell(print printer) {
 }
 
 func newOnScreen(cols, rows int) *onScreen {
-	s := &onScreen{screen: terminal.NewScreen(cols, rows)}
+	s := &onScreen{screen: terminal.NewScreen(cols, rows), known: map[uint64]int{}}
 	s.screen.Keep(maxGone)
 	return s
 }
@@ -130,7 +131,8 @@ func (s *onScreen) gone(at time.Duration, wrapped bool, text []byte, print print
 
 // compare tells the rows that are not what they were, or not there any more, and gives those that are.
 func (s *onScreen) compare(old rows, at time.Duration, print printer) rows {
-	known := make(map[uint64]int, len(old))
+	known := s.known
+	clear(known)
 	for i := range old {
 		known[old[i].id] = i
 	}

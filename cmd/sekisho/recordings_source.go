@@ -105,22 +105,6 @@ func (d *downloading) receive() error {
 	return nil
 }
 
-// header reads the header, and with a key the sealed description of the session, too.
-func (a *app) header(s *source, keyName string) (recording.Header, error) {
-	if keyName == "" {
-		return recording.ReadHeader(s)
-	}
-	key, err := a.key(keyName)
-	if err != nil {
-		return recording.Header{}, err
-	}
-	r, err := recording.NewReader(s, key)
-	if err != nil {
-		return recording.Header{}, err
-	}
-	return r.Header(), nil
-}
-
 // reader opens the recording with a key (keyFor), after a check that a trusted gateway signed its header. Where nobody has
 // said which gateways to trust, the person is told that this was not checked.
 func (a *app) reader(s *source, keyName string, signers []string) (*recording.Reader, error) {
