@@ -201,3 +201,9 @@ func database(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("that changed nothing")
 	}
 }
+
+// tmpfs mounts a file system in memory over a folder until the story ends: "tmpfs FOLDER SIZE".
+func tmpfs(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(syscall.Mount("tmpfs", args[0], "tmpfs", 0, "mode=0700,size="+args[1]))
+	ts.Defer(func() { syscall.Unmount(args[0], syscall.MNT_DETACH) })
+}

@@ -118,6 +118,12 @@ func stories(dir string) testscript.Params {
 	return testscript.Params{
 		Dir:                dir,
 		RequireUniqueNames: true,
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("no such condition: %s", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			shared.describe(env.Setenv)
 			env.Setenv("SESSION", "")
@@ -132,6 +138,7 @@ func stories(dir string) testscript.Params {
 			"exits":      exits,
 			"database":   database,
 			"s3":         s3,
+			"tmpfs":      tmpfs,
 		},
 	}
 }
