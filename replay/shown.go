@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"maps"
 	"regexp"
 	"slices"
@@ -176,7 +177,11 @@ type line struct {
 
 func (l *line) add(data []byte, print func([]byte)) {
 	l.buf = l.filter.Append(l.buf[:0], data)
-	for _, b := range sequence.ReplaceAll(l.buf, nil) {
+	plain := l.buf
+	if bytes.IndexByte(plain, 0x1b) >= 0 {
+		plain = sequence.ReplaceAll(plain, nil)
+	}
+	for _, b := range plain {
 		switch {
 		case b == '\n':
 			print(l.text)

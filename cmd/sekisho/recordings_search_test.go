@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.uber.org/goleak"
 
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/recording"
@@ -175,3 +179,25 @@ func TestShow(t *testing.T) {
 		t.Errorf("commands of a cut one: %d %s%s", code, out, errs)
 	}
 }
+
+// Whoever reads the hits has enough, or the person breaks off: nothing goes on reading.
+func TestSearchBreaksOff(t *testing.T) {
+	d := deskOf(t, ran("cat", strings.Repeat("line\n", 10000)))
+	args := []string{"--home", t.TempDir(), "recordings", "search", "line", "--key", d.key, "--signer", d.signer, "--parallel", "2", d.file, d.file, d.file, d.file}
+	ctx, cancel := context.WithCancel(t.Context())
+	for name, out := range map[string]io.Writer{
+		"head":   failing{&fs.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}},
+		"ctrl-c": writer(func([]byte) { cancel() }),
+	} {
+		before := goleak.IgnoreCurrent()
+		a := &app{ctx: ctx, in: strings.NewReader(""), out: out, err: io.Discard}
+		if code := a.main(args); code == 0 {
+			t.Errorf("%s: %d", name, code)
+		}
+		goleak.VerifyNone(t, before)
+	}
+}
+
+type failing struct{ error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.error }
