@@ -21,13 +21,14 @@ type line struct {
 	began  start // where it was when the user began to type
 	edited bool  // an editor was reading then
 
-	enter  time.Duration // when Enter was pressed last
-	enters int           // Enters that no newline has answered yet
-	since  int           // Enters since an editor took a line last
-	batch  int           // further Enters that came in the same packet as the last
-	queued int           // those of them whose lines were not looked at yet
-	fed    bool          // there was a newline since Enter was pressed
-	echoed []string      // lines that were typed ahead, as the terminal echoed them
+	enter   time.Duration // when Enter was pressed last
+	enters  int           // Enters that no newline has answered yet
+	since   int           // Enters since an editor took a line last
+	batch   int           // further Enters that came in the same packet as the last
+	queued  int           // those of them whose lines were not looked at yet
+	fed     bool          // there was a newline since Enter was pressed
+	stopped uint64        // the last row of the line that an editor reads, when it stops
+	echoed  []string      // lines that were typed ahead, as the terminal echoed them
 }
 
 // rested notes where the cursor is when the output has paused.
@@ -97,7 +98,7 @@ func (c *Commands) pasting(on bool) {
 		l.editor, l.opened, l.rest = true, c.here(), start{}
 		c.over()
 	case !on && l.editor:
-		c.screen.armed = true
+		c.screen.armed, l.stopped = true, c.joined()
 		if c.screen.x == 0 && c.screen.row.end() == 0 {
 			c.drawing()
 		}
@@ -113,6 +114,7 @@ func (c *Commands) drawing() {
 	c.screen.armed = false
 	c.accept()
 	l := &c.line
+	l.stopped = 0
 	l.editor, l.edited = false, false
 	l.began, l.rest, l.opened = start{}, start{}, start{}
 	l.enters, l.queued = 0, 0
@@ -326,6 +328,7 @@ func (c *Commands) ended() {
 		}
 	}
 	switch {
+	case c.reads(first, last):
 	case l.queued > 0:
 		l.enters--
 		l.queued--
@@ -335,6 +338,17 @@ func (c *Commands) ended() {
 			c.answered(at, row, x, last)
 		}
 	}
+}
+
+// reads takes a line behind a prompt that is known, long enough not to be met elsewhere.
+func (c *Commands) reads(first, last int) bool {
+	for _, known := range slices.Backward(c.known) {
+		if row, x, ok := c.after(first, known); ok && row <= last && len(known) > 4 {
+			c.answered(start{ok: true, id: c.screen.grid.line(row).id, x: x, prompt: known}, row, x, last)
+			return true
+		}
+	}
+	return false
 }
 
 // within finds a start in the line of rows first to last: it was there, or the line was drawn anew there.
@@ -366,7 +380,7 @@ func (c *Commands) answered(at start, row, x, last int) {
 		return
 	}
 	l.echoed = nil
-	if c.take(at, row, x, last, how, sure) {
-		l.queued, l.batch = min(l.batch, l.enters), 0
+	if c.take(at, row, x, last, how, sure) && (at.prompt == "$ " || at.prompt == "# ") {
+		l.queued, l.batch = min(l.batch, l.enters), 0 // a shell without an editor: the terminal has echoed them already
 	}
 }

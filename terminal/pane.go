@@ -47,6 +47,11 @@ func (c *Commands) paneHas() bool {
 	if s.x < p.left || s.x >= p.right {
 		return false
 	}
+	for x := p.left; x < s.x; x++ {
+		if s.row.at(x).r == '│' {
+			return false // the pane was split
+		}
+	}
 	for y := s.y; y >= 0 && y > s.y-maxPaneRows; y-- {
 		if text := s.grid.rows[y].append(nil, p.left, p.x); string(text) == p.prompt {
 			p.id, p.rows = s.grid.rows[y].id, s.y-y+1

@@ -102,13 +102,29 @@ func (c *Commands) confirm(at start, last int) (row, x int, still bool) {
 	return own, at.x, false
 }
 
-// lastLine gives the last row of a line that an editor has just taken: the cursor is below it.
+// lastLine gives the last row of a line that an editor has just taken: the cursor is below it, or above where the editor is
+// about to draw it anew, with a shorter prompt.
 func (c *Commands) lastLine() int {
 	i := c.cursorLine()
 	if c.screen.x == 0 && i > 0 {
 		i--
 	}
+	if c.line.stopped != 0 {
+		i = max(i, c.screen.grid.find(c.line.stopped))
+	}
 	return i
+}
+
+// joined gives the row where the line ends that the cursor is in.
+func (c *Commands) joined() uint64 {
+	g, i := c.screen.grid, c.cursorLine()
+	if c.screen.x == 0 && i > 0 && c.screen.row.end() == 0 {
+		i--
+	}
+	for i+1 < g.lines() && (g.line(i).wrapped || g.line(i).end() >= g.joint(i, c.screen.cols)) {
+		i++
+	}
+	return g.line(i).id
 }
 
 // read gives the text from column x of row first to the end of row last. Rows that are full are taken for wrapped ones

@@ -16,6 +16,26 @@ PROMPT=$'%F{blue}%~%f on %F{magenta}main%f\n%F{green}❯%f '
 RPROMPT='%F{242}%T%f'
 `
 
+// codeMarks is like what VS Code puts into bash.
+const codeMarks = `PS1='\[\e]633;A\a\]\w \$ \[\e]633;B\a\]'
+escaped() { local t="${1//\\/\\\\}"; t="${t//;/\\x3b}"; t="${t//$'\n'/\\x0a}"; printf '%s' "$t"; }
+PS0='$(printf "\e]633;E;%s\a\e]633;C\a" "$(escaped "$(HISTTIMEFORMAT= history 1 | sed "s/^ *[0-9]* *//")")")'
+PROMPT_COMMAND='printf "\e]633;D;%s\a\e]633;P;Cwd=%s\a" "$?" "$PWD"'
+`
+
+const zshMarks = `PROMPT=$'%{\e]133;A\a%}%~ %# %{\e]133;B\a%}'
+preexec() { print -n '\e]133;C\a' }
+precmd() { print -n "\e]133;D;$?\a\e]7;file://$HOST$PWD\a" }
+`
+
+// zshTransient makes the prompt short when a line was taken.
+const zshTransient = `long=$'%F{blue}%~%f\n%F{green}❯%f '
+PROMPT=$long
+zle-line-finish() { PROMPT='%# '; zle reset-prompt }
+precmd() { PROMPT=$long }
+zle -N zle-line-finish
+`
+
 var homeFiles = map[string]string{
 	"notes.txt":                strings.Repeat("The quick brown fox jumps over the lazy dog.\n", 60),
 	"report-2026.csv":          "name,count\nana,3\nben,4\n",
@@ -31,6 +51,10 @@ var homeFiles = map[string]string{
 	"two/.zshrc":               zshTwoLines,
 	".config/fish/config.fish": "set fish_greeting\nset -U fish_features\n",
 	".vimrc":                   "set nocompatible\nsyntax on\n",
+	"vi.bashrc":                "HISTFILE=\nset -o vi\n" + debianPrompt,
+	"code.bashrc":              "HISTFILE=\n" + codeMarks,
+	"marked/.zshrc":            zshMarks,
+	"transient/.zshrc":         zshTransient,
 	"install.sh":               "#!/bin/sh\nprintf 'Install to /opt? [y/N] '\nread a\nprintf 'Your name: '\nread b\necho \"$a $b\"\n",
 	"secret.sh":                "#!/bin/bash\nread -s -p 'Passphrase: ' x\necho\nread -e -p 'Login name: ' y\necho ok\n",
 }

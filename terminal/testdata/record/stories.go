@@ -14,6 +14,12 @@ const (
 	escape, del           = "\x1b", "\x7f"
 )
 
+// bash puts the lines of a command in one when it remembers them.
+const (
+	lines   = "for f in a b; do\n  echo $f\ndone"
+	oneLine = "for f in a b; do   echo $f; done"
+)
+
 var long = "echo " + strings.Repeat("the-quick-brown-fox ", 9) + "end"
 
 var (
@@ -86,6 +92,14 @@ var stories = []story{
 	{name: "fish-abort", group: "shells", argv: fish, play: aborted},
 	{name: "fish-ahead", group: "shells", argv: fish, play: ahead},
 	{name: "fish-programs", group: "shells", argv: fish, play: programs},
+	{name: "bash-vi", group: "shells", argv: []string{"bash", "--rcfile", "vi.bashrc"}, play: vi},
+	{name: "bash-code", group: "shells", argv: []string{"bash", "--rcfile", "code.bashrc"}, play: recalled(oneLine, oneLine)},
+	{name: "bash-recalled", group: "shells", argv: bash, play: recalled(lines, oneLine)},
+	{name: "bash-old-paste", group: "shells", argv: bashOld, play: pastePlain},
+	{name: "zsh-marks", group: "shells", env: []string{"ZDOTDIR=/home/alice/zsh-marks/marked"}, argv: zsh, play: editing},
+	{name: "zsh-marks-paste", group: "shells", env: []string{"ZDOTDIR=/home/alice/zsh-marks-paste/marked"}, argv: zsh, play: paste},
+	{name: "zsh-recalled", group: "shells", argv: zsh, play: recalled(lines, lines)},
+	{name: "zsh-transient", group: "shells", env: []string{"ZDOTDIR=/home/alice/zsh-transient/transient"}, argv: zsh, play: simple},
 	{name: "tmux-bash", group: "panes", argv: append(tmux, "tmux-bash", "new", "bash"), play: panes},
 	{name: "tmux-zsh", group: "panes", argv: append(tmux, "tmux-zsh", "new", "zsh"), play: panes},
 	{name: "tmux-fish", group: "panes", argv: append(tmux, "tmux-fish", "new", "fish"), play: panes},
@@ -789,4 +803,72 @@ func inside(start string) func(*driver) {
 		d.line("echo outside again")
 		d.line("echo done")
 	}
+}
+
+// vi edits as vi does.
+func vi(d *driver) {
+	d.line("echo first")
+	d.typed("echo helo")
+	d.raw(escape)
+	d.typed("i")
+	d.typed("l")
+	d.enter("echo hello")
+	d.raw(escape)
+	d.typed("kk")
+	d.enter("echo first")
+	d.typed("echo a b c")
+	d.raw(escape)
+	d.typed("bbdw")
+	d.enter("echo b c")
+	d.raw(escape)
+	d.typed("/hel")
+	d.keys("\r")
+	d.settle()
+	d.enter("echo hello")
+	d.line("ls -l | wc -l")
+	d.line("echo done")
+}
+
+// recalled takes commands of several lines from the history.
+func recalled(first, again string) func(*driver) {
+	return func(d *driver) { recall(d, first, again) }
+}
+
+func recall(d *driver, first, again string) {
+	d.line("echo start; echo two")
+	d.keys(pasteOn + "for f in a b; do\r  echo $f\rdone" + pasteOff)
+	d.settle()
+	d.enter(first)
+	d.line("cd projects")
+	d.line("ls")
+	d.raw(up, up, up)
+	d.enter(again)
+	d.raw(up, up, up, up, up, up)
+	d.raw(down, down)
+	d.raw(ctrlU)
+	d.raw(ctrlC)
+	d.settle()
+	d.line("echo back; pwd")
+	d.line("cat ../manual.md")
+	d.line("(sleep 0.2; echo slow) & wait")
+	d.line("stty -echo; read x; stty echo")
+	d.answer("unseen")
+	d.line("echo done")
+}
+
+// pastePlain pastes where the shell knows of no brackets.
+func pastePlain(d *driver) {
+	d.line("echo start")
+	d.keys("echo one\r")
+	d.will("echo one")
+	d.settle()
+	d.keys("echo un\recho bracketed\r")
+	d.will("echo un")
+	d.will("echo bracketed")
+	d.settle()
+	d.typed("echo ")
+	d.keys("'in the middle'")
+	d.typed(" end")
+	d.enter("echo 'in the middle' end")
+	d.line("echo done")
 }
