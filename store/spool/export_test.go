@@ -18,7 +18,7 @@ func (c *Config) SetDisk(writeAt func(*os.File, []byte, int64) (int, error), syn
 
 var Datasync = datasync
 
-// FuzzRecords makes records and reads them back.
+// Journal is a journal file with frames of one segment.
 func Journal(frames [][]byte, session string) []byte {
 	head, salt := newHead()
 	var records []byte
