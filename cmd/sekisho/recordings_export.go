@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/recording"
@@ -61,7 +63,45 @@ func (cmd *recordingsExportCmd) Run(a *app) error {
 		defer bar.done()
 		src.Reader = io.TeeReader(src.Reader, bar)
 	}
-	return src.bad(cmd.write(a, r))
+	watched := &programs{Source: r}
+	err = cmd.write(a, watched)
+	if err == nil && cmd.Channel == nil && cmd.Format != "text" && cmd.Format != "json" {
+		watched.tell(a.err)
+	}
+	return src.bad(err)
+}
+
+// programs notes which channels have one, while a recording is read.
+type programs struct {
+	replay.Source
+	channels []uint32
+}
+
+// maxPrograms is how many are noted.
+const maxPrograms = 10
+
+func (p *programs) Next() (recording.Entry, error) {
+	e, err := p.Source.Next()
+	if err == nil && (e.Kind == recording.Shell || e.Kind == recording.Exec) && len(p.channels) <= maxPrograms && !slices.Contains(p.channels, e.Channel) {
+		p.channels = append(p.channels, e.Channel)
+	}
+	return e, err
+}
+
+// tell says that there is more than what was written.
+func (p *programs) tell(w io.Writer) {
+	if len(p.channels) < 2 {
+		return
+	}
+	var all []string
+	for _, n := range p.channels {
+		all = append(all, fmt.Sprint(n))
+	}
+	more := ""
+	if len(p.channels) > maxPrograms {
+		more = " and others"
+	}
+	fmt.Fprintf(w, "Only the first channel was written. There are programs on channels %s%s: --channel N.\n", strings.Join(all, ", "), more)
 }
 
 // check refuses what cannot be written before anything is fetched.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sekisho/sekisho/recording"
 )
 
 func TestExportFormats(t *testing.T) {
@@ -64,5 +66,21 @@ func TestExportFormats(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 5 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Of a session with several programs one goes into a cast, and the others are named.
+func TestExportTellsOfOthers(t *testing.T) {
+	var entries []recording.Entry
+	for n := range uint32(3) {
+		entries = append(entries, recording.Entry{Kind: recording.Exec, Channel: n + 1, Data: []byte("true")})
+	}
+	d := deskOf(t, entries)
+	const told = "Only the first channel was written. There are programs on channels 1, 2, 3: --channel N.\n"
+	if code, _, errs := run(t, "recordings", "export", d.file, "--key", d.key, "--signer", d.signer); code != 0 || errs != told {
+		t.Errorf("%d %s", code, errs)
+	}
+	if code, _, errs := run(t, "recordings", "export", d.file, "--key", d.key, "--signer", d.signer, "--channel", "2"); code != 0 || errs != "" {
+		t.Errorf("%d %s", code, errs)
 	}
 }
