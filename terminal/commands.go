@@ -24,11 +24,12 @@ type Confidence string
 
 const (
 	// High: the text is what the shell's own line editor showed when it took the line, from where its prompt ended. The
-	// shell marked that place, or the cursor stood there when the user began to type and the prompt to its left was still
-	// there afterwards. Commands of HowExec are always of high confidence, and exact.
+	// shell marked that place; or the cursor stood there when the user began to type, and the prompt to its left was still
+	// there afterwards; or the line ends in just what the recorded keystrokes say. Commands of HowExec are exact.
 	High Confidence = "high"
-	// Medium: a line after what looks like a shell's prompt, but either no line editor said that it was reading (dash, or
-	// an old bash), or the place where the prompt ends is known from earlier prompts, because the user typed ahead.
+	// Medium: a line after what looks like a shell's prompt, but no line editor said that it was reading (dash, or a bash
+	// before 5.1); or the prompt was only recognized, because the user typed ahead or gave a line up before; or the line has
+	// several rows of which Enter tells nothing, so that it came from the history or had something written into it.
 	Medium Confidence = "medium"
 	// Low: the line was typed to a prompt that looks like another program's (python, mysql), inside of a full-screen
 	// program that may have a shell in it (tmux, screen), was pasted ahead of the prompt, or lost its prompt on the way.

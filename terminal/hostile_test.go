@@ -1,0 +1,58 @@
+package terminal_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sekisho/sekisho/terminal"
+)
+
+// Few bytes never cost much: this ends, and not at the end of the test's patience.
+func TestHostileOutput(t *testing.T) {
+	for name, piece := range map[string]string{
+		"repeat":      "x\x1b[999999999b",
+		"insert":      "\x1b[999999999@\x1b[999999999L",
+		"scroll":      "\x1b[999999999S\x1b[999999999T",
+		"erase":       "\x1b[41m\x1b[2J\x1b[1J",
+		"fill":        strings.Repeat("x", 500) + "\x1b[2J",
+		"tabs":        "\x1b[999999999I\x1b[999999999Z",
+		"screens":     "\x1b[?1049h\x1b[?1049l",
+		"newlines":    "\n\n\n\n",
+		"title":       "\x1b]0;" + strings.Repeat("t", 100) + "\a",
+		"marks":       "\x1b]133;A\a$ \x1b]133;B\a\x1b]133;C\a\x1b]133;D\a",
+		"editor":      "\x1b[?2004h$ x\x1b[?2004l\n",
+		"combining":   "e" + strings.Repeat("\u0301", 100),
+		"wide":        "関\b関",
+		"parameters":  "\x1b[" + strings.Repeat("1;", 100) + "m",
+		"unfinished":  "\x1b]" + strings.Repeat("x", 100),
+		"line editor": "\x1b[?2004h\r\x1b[?2004l\r",
+	} {
+		c := terminal.NewCommands(1000, 1000, func(terminal.Command) {})
+		data := []byte(strings.Repeat(piece, 1+(50<<10)/len(piece)))
+		c.Output(0, []byte("$ "))
+		for i := range 3 {
+			at := time.Duration(i) * time.Second
+			c.Typed(at, terminal.Began, 1)
+			c.Typed(at, terminal.Enter, 1<<30)
+			c.Output(at, data)
+			c.Resize(at, 900+i, 900+i)
+		}
+		c.End(time.Minute)
+		t.Logf("%s is read", name)
+	}
+}
+
+// Where keystrokes are recorded, they show where a line begins that was typed ahead after no known prompt.
+func TestKeystrokes(t *testing.T) {
+	var found []terminal.Command
+	c := terminal.NewCommands(80, 24, func(cmd terminal.Command) { found = append(found, cmd) })
+	c.Typed(0, terminal.Began, 1)
+	c.Typed(0, terminal.Enter, 1)
+	c.Keystrokes(0, []byte("lx\x7fs\r"))
+	c.Output(time.Second, []byte("ls\r\n\x1b[?2004hmy own prompt) ls\r\n\x1b[?2004l\rfile\r\n\x1b[?2004hmy own prompt) "))
+	c.End(time.Minute)
+	if len(found) != 1 || found[0].Text != "ls" {
+		t.Errorf("%+v", found)
+	}
+}
