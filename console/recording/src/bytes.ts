@@ -60,7 +60,7 @@ export class Cursor {
   /** A copy of the next bytes. */
   take(length: number, what: string): Bytes {
     const from = this.skip(length, what);
-    return this.bytes.slice(from, this.at) as Bytes;
+    return new Uint8Array(this.bytes.subarray(from, this.at));
   }
 
   /** The next bytes where they are. */

@@ -44,7 +44,7 @@ export interface Header {
 export async function parseHeader(bytes: Uint8Array): Promise<Header> {
   const size = sizeOf(bytes.subarray(0, prefixSize));
   if (bytes.length < size) throw new CutError("the header ends early", 0);
-  return parseWhole(bytes.slice(0, size) as Bytes);
+  return parseWhole(new Uint8Array(bytes.subarray(0, size)));
 }
 
 /** Takes the header off the front of a recording. */
