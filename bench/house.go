@@ -141,3 +141,23 @@ func (h *house) metric(name string) float64 {
 	}
 	return 0
 }
+
+// sample asks for a number now and again until stop is called, and keeps the most that it was.
+func (h *house) sample(name string, most *float64) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(100 * time.Millisecond):
+				*most = max(*most, h.metric(name))
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+	}
+}

@@ -191,10 +191,12 @@ func (s *street) crowdOf(ctx context.Context, n int, who *person, name string) (
 	}
 	const while = 8 * time.Second
 	pause := max(20*time.Millisecond, time.Duration(n)*time.Millisecond) // 50 keys a second of one, 1,000 of all
-	cpu, syncs, begun := cpuOf(daemon), s.house.metric("sekisho_spool_syncs_total"), time.Now()
+	const synced = "sekisho_recording_syncs_total"
+	stop := s.house.sample("sekisho_recording_ahead_bytes", &t.ahead)
+	cpu, syncs, begun := cpuOf(daemon), s.house.metric(synced), time.Now()
 	t.keys, err = typeInAll(open, while, pause)
-	t.wall, t.cpu, t.syncs = time.Since(begun), cpuOf(daemon)-cpu, s.house.metric("sekisho_spool_syncs_total")-syncs
-	t.ahead = s.house.metric("sekisho_recording_ahead_bytes_max")
+	t.wall, t.cpu, t.syncs = time.Since(begun), cpuOf(daemon)-cpu, s.house.metric(synced)-syncs
+	stop()
 	_, after := memoryOf(daemon...)
 	t.pss = after - before
 	return t, err

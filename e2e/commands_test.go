@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -32,8 +33,34 @@ func ownHouse(ts *testscript.TestScript, _ bool, _ []string) {
 		if err := h.stop(); err != nil {
 			ts.Logf("%v", err)
 		}
+		stayed.look(h.Dir)
 	})
 	h.describe(ts.Setenv)
+}
+
+// stayed are the processes that stories with a house of their own left behind.
+var stayed leavings
+
+type leavings struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// look waits a little until nothing is left.
+func (l *leavings) look(dir string) {
+	err := noneLeft(dir)
+	for begun := time.Now(); err != nil && time.Since(begun) < 5*time.Second; err = noneLeft(dir) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs = append(l.errs, err)
+}
+
+func (l *leavings) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.errs...)
 }
 
 // policies puts a file into the policies of the story's house, or takes it away: "policies FILE", "! policies FILE".

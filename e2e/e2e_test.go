@@ -85,7 +85,7 @@ func (v *village) run() (code int, err error) {
 	if err := shared.stop(); err != nil {
 		return 0, err
 	}
-	return code, noneLeft(dir)
+	return code, errors.Join(stayed.err(), noneLeft(dir))
 }
 
 func build(bin string) error {

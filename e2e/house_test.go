@@ -149,17 +149,19 @@ func (h *house) describe(set func(name, value string)) {
 	set("SEKISHOD_LOG", h.Processes["sekishod"].Log)
 }
 
-// noneLeft reports processes that were started from dir or work there.
+// noneLeft reports processes that were started from dir, work there, or have their home there, as what somebody's ssh
+// started has.
 func noneLeft(dir string) error {
-	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	procs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
 	var left []string
 	for _, p := range procs {
-		text, err := os.ReadFile(p)
-		if err == nil && bytes.Contains(text, []byte(dir)) {
-			left = append(left, filepath.Base(filepath.Dir(p))+" "+strings.ReplaceAll(string(text), "\x00", " "))
+		text, _ := os.ReadFile(filepath.Join(p, "cmdline"))
+		environ, _ := os.ReadFile(filepath.Join(p, "environ"))
+		if filepath.Base(p) != strconv.Itoa(os.Getpid()) && (bytes.Contains(text, []byte(dir)) || bytes.Contains(environ, []byte("HOME="+dir))) {
+			left = append(left, filepath.Base(p)+" "+strings.ReplaceAll(string(text), "\x00", " "))
 		}
 	}
 	if left != nil {
