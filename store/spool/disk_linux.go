@@ -11,15 +11,6 @@ func datasync(f *os.File) error {
 	return onFile(f, "fdatasync", syscall.Fdatasync)
 }
 
-// reserve takes the room for size bytes, where the file system can (fallocate(2)).
-func reserve(f *os.File, size int64) error {
-	err := onFile(f, "fallocate", func(fd int) error { return syscall.Fallocate(fd, 0, 0, size) })
-	if errors.Is(err, errors.ErrUnsupported) {
-		return f.Truncate(size)
-	}
-	return err
-}
-
 func onFile(f *os.File, name string, call func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {

@@ -78,6 +78,18 @@ func (j *journal) create() (*logFile, error) {
 	return l, nil
 }
 
+// reserve fills the file with zeros. Room that was only asked for (fallocate(2)) would have to be noted as written by the
+// file system with every sync, and such a note waits for what others have written.
+func reserve(f *os.File, size int64) error {
+	zeros := make([]byte, min(size, 1<<20))
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // start lets the file be written from its beginning. The head becomes durable with the first batch.
 func (j *journal) start(l *logFile) error {
 	head, salt := newHead()

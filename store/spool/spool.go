@@ -69,7 +69,7 @@ type Config struct {
 	SyncTimeout time.Duration
 	// Retry is the first pause after an attempt to store that failed; it doubles up to 64 times that. By default 1 s.
 	Retry time.Duration
-	// JournalBytes is the size of a journal file; by default 64 MiB.
+	// JournalBytes is the size of a journal file; by default 16 MiB.
 	JournalBytes int64
 	// Whole finds the whole frames of a segment; by default WholeFrames.
 	Whole func(segment io.Reader, first bool) (Whole, error)
@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 		cfg.Retry = time.Second
 	}
 	if cfg.JournalBytes <= 0 {
-		cfg.JournalBytes = 64 << 20
+		cfg.JournalBytes = 16 << 20
 	}
 	if cfg.Whole == nil {
 		cfg.Whole = WholeFrames
