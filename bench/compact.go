@@ -72,6 +72,68 @@ func compact(ctx context.Context, s *street, _ plan) error {
 	return nil
 }
 
+// sealing seals bytes with nothing else to do, to a sink that keeps nothing.
+func sealing(_ context.Context, s *street, p plan) error {
+	p = p.or(plan{mb: 1024})
+	text, err := s.listing(64e6)
+	if err != nil {
+		return err
+	}
+	listing, err := os.ReadFile(text)
+	if err != nil {
+		return err
+	}
+	noise := make([]byte, 64e6)
+	rand.Read(noise)
+	table(fmt.Sprintf("Sealing alone, %d MB in pieces of 32 KiB, one core", p.mb), "what", "GB/s", "CPU s/GB", "size sealed")
+	for _, what := range []struct {
+		title string
+		data  []byte
+	}{{"random bytes", noise}, {"a listing of files", listing}, {"zeros", make([]byte, 64e6)}} {
+		w, sink, err := newSealing()
+		if err != nil {
+			return err
+		}
+		cpu, begun, size := ownCPU(), time.Now(), int64(p.mb)*1e6
+		for at := int64(0); at < size; at += 32 << 10 {
+			from := at % (64e6 - 32<<10)
+			// As a session of 500 MB/s would have it.
+			e := recording.Entry{Kind: recording.Output, At: time.Duration(at * 2), Channel: 1, Data: what.data[from : from+32<<10]}
+			if err := w.Append(e); err != nil {
+				return err
+			}
+		}
+		wall, used := time.Since(begun), ownCPU()-cpu
+		row(what.title, f("%.2f", float64(size)/1e9/wall.Seconds()), f("%.2f", used.Seconds()/float64(size)*1e9), f("%.3f", float64(sink.n)/float64(size)))
+	}
+	return nil
+}
+
+// newSealing begins a recording that is sealed to one key and goes nowhere.
+func newSealing() (*recording.Writer, *nowhere, error) {
+	key, err := recording.GenerateKey(recording.MLKEM768X25519, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	_, signer, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	sink := &nowhere{}
+	w, err := recording.NewWriter(sink, recording.Header{Session: sekisho.Session{ID: sekisho.NewID("ses"), Started: time.Now()}}, []recording.Recipient{key.Recipient()}, signer)
+	return w, sink, err
+}
+
+// nowhere counts.
+type nowhere struct{ n int64 }
+
+func (w *nowhere) Write(p []byte) (int, error) {
+	w.n += int64(len(p))
+	return len(p), nil
+}
+
+func (*nowhere) Sync() error { return nil }
+
 // plays are an hour in a shell with little to do, one command with much output, and an hour of writing.
 func plays(work string) []play {
 	var idle, editing []string

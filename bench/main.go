@@ -7,6 +7,7 @@
 //	bulk          bytes both ways, by a program at the other end
 //	sftp          one big file both ways
 //	compact       how large recordings are, beside asciicast through gzip
+//	sealing       sealing a recording with nothing else to do
 //	recording     the same bytes and keys not recorded, recorded bounded, and strictly
 //	idle          what an idle recorded session keeps in memory, 300 of them, to a real sshd
 //	idle2000      the same with 2,000, to a light target
@@ -54,7 +55,7 @@ func (l leftOut) Error() string { return string(l) }
 var sections = []section{
 	{name: "idle", measure: idle, fresh: true}, {name: "idle2000", measure: crowd, fresh: true},
 	{name: "certificates", measure: certificates}, {name: "latency", measure: latency}, {name: "bulk", measure: bulk}, {name: "sftp", measure: files},
-	{name: "compact", measure: compact}, {name: "recording", measure: recorded}, {name: "echo", measure: echo}, {name: "echobulk", measure: beside},
+	{name: "compact", measure: compact}, {name: "sealing", measure: sealing}, {name: "recording", measure: recorded}, {name: "echo", measure: echo}, {name: "echobulk", measure: beside},
 	{name: "delay", measure: delay, apart: true},
 }
 
