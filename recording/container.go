@@ -51,7 +51,7 @@ func (c *container) frame() (frame []byte, flags byte, err error) {
 		return nil, 0, c.cut(err)
 	}
 	size, flags := binary.BigEndian.Uint32(c.buf[:]), c.buf[4]
-	if size > MaxFrame-frameHead || size < minEntry+tagSize {
+	if over := c.header.overhead(); size > maxPlain+over || size < minEntry+over {
 		return nil, 0, c.broken(fmt.Errorf("its length of %d bytes is out of range", size))
 	}
 	if err := c.fit(flags); err != nil {

@@ -81,7 +81,7 @@ func PressRaw(w *Writer, b []byte) error {
 	if w.segment.Frames == 0 {
 		flags |= flagOpens
 	}
-	nonce, data := w.chain.bind(flags)
+	nonce, data := w.chain.bind(flags, w.random)
 	plain := w.buf[frameHead : frameHead+w.used]
 	sealed := w.aead.Seal(plain[:0], nonce, plain, data)
 	binary.BigEndian.PutUint32(w.buf[:], uint32(len(sealed)))

@@ -29,8 +29,12 @@ const (
 // sessionForm is what a session's ID may look like; it becomes a file name elsewhere.
 var sessionForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
+// featureRandom says that each frame has a random nonce, which stands before its ciphertext.
+const featureRandom = 1
+
 // clearHeader is the header as it stands in the file.
 type clearHeader struct {
+	random     bool // featureRandom
 	session    string
 	started    int64 // Unix nanoseconds
 	signer     ed25519.PublicKey
@@ -82,9 +86,24 @@ func (h *clearHeader) appendUnsigned(b []byte) []byte {
 	}
 	b = append(b, magic...)
 	b = binary.BigEndian.AppendUint16(b, formatVersion)
-	b = binary.BigEndian.AppendUint16(b, 0) // flags: none so far
+	b = binary.BigEndian.AppendUint16(b, h.features())
 	b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
 	return append(b, body...)
+}
+
+func (h *clearHeader) features() uint16 {
+	if h.random {
+		return featureRandom
+	}
+	return 0
+}
+
+// overhead is how much longer a frame's sealed part is than its entries.
+func (h *clearHeader) overhead() uint32 {
+	if h.random {
+		return nonceSize + tagSize
+	}
+	return tagSize
 }
 
 // readHeader reads a header and checks its form and its signature by the key that it names itself.
@@ -103,7 +122,7 @@ func readHeader(r io.Reader) (*clearHeader, error) {
 		return nil, invalid("format %d: %w", version, ErrOld)
 	case version != formatVersion:
 		return nil, invalid("format %d: %w", version, ErrVersion)
-	case flags != 0:
+	case flags&^featureRandom != 0:
 		return nil, invalid("feature flags %#x: %w", flags, ErrVersion)
 	case size > uint32(maxBody):
 		return nil, invalid("header of %d bytes, more than %d", size, maxBody)
@@ -113,7 +132,7 @@ func readHeader(r io.Reader) (*clearHeader, error) {
 	if _, err := io.ReadFull(r, text[preambleSize:]); err != nil {
 		return nil, notEnough(err)
 	}
-	h := &clearHeader{bytes: text, hash: sha256.Sum256(text), signature: text[len(text)-ed25519.SignatureSize:]}
+	h := &clearHeader{random: flags&featureRandom != 0, bytes: text, hash: sha256.Sum256(text), signature: text[len(text)-ed25519.SignatureSize:]}
 	signed := text[:len(text)-ed25519.SignatureSize]
 	if err := h.parseBody(signed[preambleSize:]); err != nil {
 		return nil, err

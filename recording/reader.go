@@ -162,7 +162,7 @@ func (r *Reader) open() (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	nonce, data := r.file.chain.bind(flags)
+	nonce, data := r.file.chain.bind(flags, r.file.header.random)
 	r.scratch, err = r.aead.Open(r.scratch[:0], nonce, frame[frameHead:], data)
 	if err != nil {
 		return false, r.file.broken(errChanged)

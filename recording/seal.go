@@ -22,8 +22,9 @@ const (
 	commitmentKeyInfo = "sekisho-recording-v2 commitment"
 
 	tagSize       = 16
+	nonceSize     = 12
 	frameHead     = 4 + 1 // length of what is sealed, flags
-	frameOverhead = frameHead + tagSize
+	frameOverhead = frameHead + nonceSize + tagSize
 	maxPlain      = MaxFrame - frameOverhead
 
 	flagLast  = 1 // the frame holds the end record, and a signature comes after it
@@ -59,7 +60,7 @@ func (h *clearHeader) sealKey(recipients []Recipient) (cipher.AEAD, error) {
 		}
 		h.slots = append(h.slots, s)
 	}
-	aead, commitment, err := deriveKeys(key[:])
+	aead, commitment, err := deriveKeys(key[:], h.random)
 	h.commitment = commitment
 	return aead, err
 }
@@ -104,7 +105,7 @@ func (h *clearHeader) openKey(k *PrivateKey) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, invalid("open file key with %s: %w", k.ID(), err)
 	}
-	aead, commitment, err := deriveKeys(key)
+	aead, commitment, err := deriveKeys(key, h.random)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (h *clearHeader) openKey(k *PrivateKey) (cipher.AEAD, error) {
 
 // deriveKeys gives the AEAD for frames, and the value in the header that commits to the key: AES-GCM alone would
 // let a dishonest writer make one file that two recipients read differently.
-func deriveKeys(key []byte) (aead cipher.AEAD, commitment [32]byte, err error) {
+func deriveKeys(key []byte, random bool) (aead cipher.AEAD, commitment [32]byte, err error) {
 	frames, err := hkdf.Key(sha256.New, key, nil, frameKeyInfo, 32)
 	if err != nil {
 		return nil, commitment, fmt.Errorf("derive frame key: %w", err)
@@ -129,7 +130,11 @@ func deriveKeys(key []byte) (aead cipher.AEAD, commitment [32]byte, err error) {
 	if err != nil {
 		return nil, commitment, fmt.Errorf("derive frame key: %w", err)
 	}
-	aead, err = cipher.NewGCM(block)
+	if random {
+		aead, err = cipher.NewGCMWithRandomNonce(block)
+	} else {
+		aead, err = cipher.NewGCM(block)
+	}
 	return aead, [32]byte(commit), err
 }
 
@@ -146,13 +151,17 @@ type chain struct {
 
 func newChain(head [32]byte) *chain { return &chain{sum: sha256.New(), head: head, now: head} }
 
-// bind gives nonce and additional data of the next frame. Both are valid until the next call.
-func (c *chain) bind(flags byte) (nonce, data []byte) {
+// bind gives nonce and additional data of the next frame. Both are valid until the next call. A random nonce is nobody's to
+// give.
+func (c *chain) bind(flags byte, random bool) (nonce, data []byte) {
 	binary.BigEndian.PutUint64(c.nonce[4:], c.seq)
 	copy(c.data[:], c.head[:])
 	binary.BigEndian.PutUint64(c.data[32:], c.seq)
 	c.data[40] = flags
 	copy(c.data[41:], c.now[:])
+	if random {
+		return nil, c.data[:]
+	}
 	return c.nonce[:], c.data[:]
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -35,6 +36,7 @@ type Writer struct {
 	header  Header
 	aead    cipher.AEAD
 	chain   *chain
+	random  bool            // each frame has a random nonce
 	buf     *[MaxFrame]byte // nil while nothing is pending
 	press   *press          // nil unless a compressed frame is being written
 	used    int             // bytes of entries in buf, behind the frame's head
@@ -62,7 +64,7 @@ func NewWriter(sink Sink, h Header, recipients []Recipient, signer crypto.Signer
 	if err := clear.sign(signer); err != nil {
 		return nil, err
 	}
-	w := &Writer{sink: sink, signer: signer, header: clear.public(), aead: aead, chain: newChain(clear.hash), thrift: newThrift()}
+	w := &Writer{sink: sink, signer: signer, header: clear.public(), aead: aead, chain: newChain(clear.hash), random: clear.random, thrift: newThrift()}
 	w.header.Session = h.Session
 	w.segment.Chain = w.header.Hash
 	if err := w.begin(clear.bytes, h); err != nil {
@@ -96,7 +98,9 @@ func newHeader(h Header, recipients []Recipient, signer crypto.Signer) (*clearHe
 		}
 		seen[to.id] = true
 	}
-	return &clearHeader{session: h.Session.ID, started: started.UnixNano(), signer: public}, nil
+	// FIPS 140 wants nonces that its module makes, for files that are to be of its algorithms alone.
+	random := !slices.ContainsFunc(recipients, func(to Recipient) bool { return !to.FIPS() })
+	return &clearHeader{random: random, session: h.Session.ID, started: started.UnixNano(), signer: public}, nil
 }
 
 // begin writes header and first frame in one piece.
@@ -265,7 +269,7 @@ func (w *Writer) seal(flags byte) ([]byte, error) {
 		b, size, flags = w.press.frame[:], w.press.used, flags|flagPress
 	}
 	w.past.add(plain)
-	nonce, data := w.chain.bind(flags)
+	nonce, data := w.chain.bind(flags, w.random)
 	entries := b[frameHead : frameHead+size]
 	sealed := w.aead.Seal(entries[:0], nonce, entries, data)
 	binary.BigEndian.PutUint32(b, uint32(len(sealed)))

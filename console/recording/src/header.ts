@@ -11,6 +11,8 @@ const signatureSize = 64;
 const maxRecipients = 256;
 const sealedSize = 48;
 const version = 2;
+const featureRandom = 1;
+const featuresAt = 10;
 
 /** One recipient's place in a header. */
 export interface Slot {
@@ -31,6 +33,8 @@ export interface Header {
   signer: Bytes;
   commitment: Bytes;
   slots: Slot[];
+  /** Each frame has a nonce of its own before its ciphertext. */
+  randomNonces: boolean;
   /** SHA-256 of the header, where the chain begins. */
   hash: Bytes;
   /** Bytes that it takes. */
@@ -65,7 +69,7 @@ function sizeOf(prefix: Uint8Array): number {
   const made = fields.u16("version");
   if (made < version) throw new VersionError("an older version made this recording");
   if (made > version) throw new VersionError("a newer version made this recording");
-  if (fields.u16("flags") !== 0) throw new VersionError("this recording uses features that this reader does not know");
+  if (fields.u16("flags") > featureRandom) throw new VersionError("this recording uses features that this reader does not know");
   const size = fields.u32("size");
   if (size > maxHeader - prefixSize - signatureSize) throw new ChangedError("header: too large");
   return prefixSize + size + signatureSize;
@@ -78,14 +82,15 @@ async function parseWhole(bytes: Bytes): Promise<Header> {
   if (!(await signedBy(header.signer, bytes.slice(bytes.length - signatureSize), message))) {
     throw new ChangedError("header: the signature is not the signer's");
   }
-  return { ...header, hash: await sha256(bytes), size: bytes.length };
+  const features = ((bytes[featuresAt] ?? 0) << 8) | (bytes[featuresAt + 1] ?? 0);
+  return { ...header, randomNonces: (features & featureRandom) !== 0, hash: await sha256(bytes), size: bytes.length };
 }
 
 function refuse(why: string): RecordingError {
   return new ChangedError(`header: ${why}`);
 }
 
-function parseBody(body: Cursor): Omit<Header, "hash" | "size"> {
+function parseBody(body: Cursor): Omit<Header, "randomNonces" | "hash" | "size"> {
   const session = String.fromCharCode(...body.take(body.u8("session"), "session"));
   if (!/^[a-z0-9_]{1,64}$/.test(session)) throw refuse("the session's ID is none");
   const started = body.u64("start");

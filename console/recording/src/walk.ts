@@ -9,9 +9,10 @@ import { type PrivateKey } from "./keys.js";
 import { type Pull } from "./source.js";
 
 const prefixSize = 5;
-const minSealed = 20;
-const maxSealed = 65_531;
-const maxPlain = 65_515;
+const minPlain = 4;
+const maxPlain = 65_503;
+const nonceSize = 12;
+const tagSize = 16;
 const maxFrames = 2 ** 32;
 const maxSegments = 65_536;
 const dictionarySize = 8192;
@@ -131,7 +132,8 @@ export class Walk {
     const fields = new Cursor(prefix);
     const length = fields.u32("length");
     const flags = fields.u8("flags");
-    if (length < minSealed || length > maxSealed) throw this.changed("a length that none has");
+    const overhead = tagSize + (this.header.randomNonces ? nonceSize : 0);
+    if (length < minPlain + overhead || length > maxPlain + overhead) throw this.changed("a length that none has");
     if (this.frame >= maxFrames) throw this.changed("there are too many");
     this.checkFlags(flags);
     const segment = flags & flagOpens ? this.segment + 1 : this.segment;
@@ -151,9 +153,11 @@ export class Walk {
 
   private async open(frame: Frame, key: CryptoKey): Promise<Entry[]> {
     const number = u64(this.frame);
-    const nonce = join(new Uint8Array(4), number);
+    const sealed = frame.whole.subarray(prefixSize);
+    const given = this.header.randomNonces ? nonceSize : 0;
+    const nonce = given ? sealed.slice(0, given) : join(new Uint8Array(4), number);
     const aad = join(this.header.hash, number, new Uint8Array([frame.flags]), this.chain);
-    const plain = await open(key, nonce, frame.whole.subarray(prefixSize), aad);
+    const plain = await open(key, nonce, sealed.subarray(given), aad);
     if (!plain) throw this.changed("it does not open: changed, moved or of another recording");
     const unfolded = this.unfold(frame.flags, plain);
     const { entries, last } = parseEntries(unfolded, this.at, frame.place);
