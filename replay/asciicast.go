@@ -85,7 +85,7 @@ type cast struct {
 	begun     bool
 	at, told  time.Duration // of this entry; of the last line
 	screen    feed
-	in        text
+	in        terminal.Text
 	line      []byte
 	commands  *commandReader
 	held      []castEvent
@@ -159,7 +159,7 @@ func (c *cast) event(e recording.Entry) error {
 		c.line = c.screen.append(c.line[:0], e)
 		return c.put("o", c.line)
 	case recording.Input:
-		c.line = c.in.append(c.line[:0], e.Data)
+		c.line = c.in.Append(c.line[:0], e.Data)
 		return c.put("i", c.line)
 	case recording.Lost:
 		return c.put("m", []byte(Describe(e)))

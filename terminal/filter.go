@@ -22,7 +22,7 @@ const maxSequence = 64
 // is dropped, and so is every OSC, DCS, APC, PM and SOS string. The output is valid UTF-8 without C1 controls.
 // The zero value is ready.
 type Filter struct {
-	text  text
+	text  Text
 	runes []byte
 	state filterState
 	seq   []byte // the control sequence so far, without ESC [
@@ -43,7 +43,7 @@ const (
 
 // Append adds to dst what may be shown of the next piece of output.
 func (f *Filter) Append(dst, data []byte) []byte {
-	f.runes = f.text.append(f.runes[:0], data)
+	f.runes = f.text.Append(f.runes[:0], data)
 	for _, r := range string(f.runes) {
 		dst = f.rune(dst, r)
 	}
