@@ -176,5 +176,8 @@ func harmless(parameters string, final byte) bool {
 	if final == 'T' && strings.Contains(parameters, ";") {
 		return false // not scrolling but mouse tracking
 	}
+	if final == 'J' && strings.Trim(parameters, "012") != "" {
+		return false // 3 erases what the terminal keeps beyond its top: the viewer's own
+	}
 	return strings.IndexByte("ABCDEFGHJKLMPSTXZ@`adefgmrsu", final) >= 0
 }

@@ -161,8 +161,8 @@ func (a *app) fail(err error) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(a.err, "sekisho: interrupted")
 		return 130 // as shells say of SIGINT
-	default:
-		fmt.Fprintf(a.err, "sekisho: %v\n", err)
+	default: // it may hold what a server or a recording says
+		fmt.Fprintf(a.err, "sekisho: %s\n", plainLines(err.Error()))
 	}
 	return 1
 }

@@ -3,17 +3,42 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // json prints v as indented JSON: what --json means on every command.
 func (a *app) json(v any) error {
-	enc := json.NewEncoder(a.out)
+	enc := json.NewEncoder(escaping{a.out})
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// escaping writes JSON so that no terminal obeys it: what JSON may hold as it is, but is not to be seen or steers a
+// terminal (C1 controls, marks of direction), becomes \uXXXX. A character must not be cut between two writes.
+type escaping struct{ to io.Writer }
+
+func (e escaping) Write(p []byte) (int, error) {
+	var b []byte
+	for _, r := range string(p) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			b = utf8.AppendRune(b, r)
+		case r <= 0xffff:
+			b = fmt.Appendf(b, "\\u%04x", r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			b = fmt.Appendf(b, "\\u%04x\\u%04x", high, low)
+		}
+	}
+	if _, err := e.to.Write(b); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // table prints rows under a header, columns as wide as they need. Cells come from servers: what could steer a
@@ -57,6 +82,15 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// plainLines is plain for what may have several lines.
+func plainLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = plain(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // until says how long something still lasts, in words.

@@ -64,6 +64,9 @@ func (a *app) listRecordings(req *apiv1.ListRecordingsRequest) ([]recordingInfo,
 	}
 	all := []recordingInfo{}
 	for _, m := range res.Msg.Recordings {
+		if !isSession(m.Session) { // it would be taken for the name of a file here
+			return nil, fmt.Errorf("the server lists a recording of session %.70q, which is no session's ID", m.Session)
+		}
 		all = append(all, newRecordingInfo(m))
 	}
 	return all, nil

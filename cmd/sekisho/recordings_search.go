@@ -273,7 +273,7 @@ func (s *searching) hit(one *searched, h replay.Hit) error {
 		if !isSession(one.name) {
 			info.File = one.name
 		}
-		return json.NewEncoder(s.a.out).Encode(info)
+		return json.NewEncoder(escaping{s.a.out}).Encode(info)
 	}
 	var b strings.Builder
 	kind := h.Kind
