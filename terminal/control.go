@@ -44,6 +44,9 @@ func (s *Screen) down() {
 // escape is the character after ESC.
 func (s *Screen) escape(b byte) {
 	s.state = inText
+	if s.armed && (b == 'c' || b == 'M' || b == '8') {
+		s.watch.drawing()
+	}
 	switch b {
 	case '[':
 		s.state, s.params, s.digits, s.private, s.inter = inControl, params{}, false, 0, 0

@@ -60,7 +60,8 @@ func (c *Commands) runs() {
 			c.take(m.input, row, x, last, HowMarks, High)
 		}
 	case m.stage == markedTaken && m.exact != "" && c.held != nil && c.held.How == HowMarks:
-		c.held.Text, m.exact = cut(m.exact, maxCommand), ""
+		text, sure := told(m.exact, c.held.Text, c.held.Confidence)
+		c.held.Text, c.held.Confidence, m.exact = cut(text, maxCommand), sure, ""
 	}
 	m.stage = markedRun
 }

@@ -116,6 +116,9 @@ func (s *Screen) put(r rune, n int) {
 
 // combine draws r onto the character before the cursor.
 func (s *Screen) combine(r rune) {
+	if s.armed {
+		s.watch.drawing()
+	}
 	x := s.x - 1
 	if s.wrap {
 		x = s.x

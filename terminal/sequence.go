@@ -1,9 +1,14 @@
 package terminal
 
+import "strings"
+
+// changing are the ends of those sequences that change what stands on the screen, or go to a place of it.
+const changing = "HfJrdKX@PLMSTbpu"
+
 // sequence does a control sequence that ends in b.
 func (s *Screen) sequence(b byte) {
 	p := &s.params
-	if s.armed && (b == 'H' || b == 'f' || b == 'J' || b == 'r' || b == 'd') {
+	if s.armed && strings.IndexByte(changing, b) >= 0 {
 		s.watch.drawing()
 	}
 	switch {

@@ -2,7 +2,9 @@ package terminal
 
 import (
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // opener are commands after which another shell may read.
@@ -39,7 +41,8 @@ func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) 
 		c.known.learn(at.prompt)
 	}
 	if c.marks.exact != "" {
-		text, c.marks.exact = c.marks.exact, ""
+		text, sure = told(c.marks.exact, text, sure)
+		c.marks.exact = ""
 	}
 	if strings.TrimSpace(text) == "" {
 		c.flush()
@@ -53,6 +56,19 @@ func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) 
 		c.lost = true
 	}
 	return true
+}
+
+// told is the line as the shell tells it (OSC 633 E), which is better in its spaces, where the screen shows the same
+// line. Where it does not, anything may have told it: the screen's line stays, and is not sure.
+func told(exact, text string, sure Confidence) (string, Confidence) {
+	between := unicode.IsSpace
+	if strings.Contains(text, "\n") { // bash's history has "; " for a newline
+		between = func(r rune) bool { return r == ';' || unicode.IsSpace(r) }
+	}
+	if slices.Equal(strings.FieldsFunc(exact, between), strings.FieldsFunc(text, between)) {
+		return exact, sure
+	}
+	return text, Low
 }
 
 // lower gives the lower of two confidences.
