@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sekisho/sekisho/recording"
@@ -31,13 +32,17 @@ func JSONLines(w io.Writer, r Source) error {
 		}
 	}
 	if how, at, ok := r.End(); ok && err == nil {
-		err = enc.encode(map[string]any{"at": at.Seconds(), "end": how})
+		err = enc.encode(map[string]any{"at": Seconds(at), "end": how})
 	}
 	if flushed := out.Flush(); flushed != nil {
 		return fmt.Errorf("write JSON lines: %w", flushed)
 	}
 	return err
 }
+
+// Seconds is a time within a session as JSON has it, to the microsecond. time.Duration.Seconds adds two numbers, and so may
+// give 4.5207239999999995 for 4.520724.
+func Seconds(at time.Duration) float64 { return float64(at.Microseconds()) / 1e6 }
 
 // commandLine is a command in JSON.
 type commandLine struct {
@@ -53,7 +58,7 @@ type commandLine struct {
 }
 
 func jsonCommand(c Command) commandLine {
-	return commandLine{c.At.Seconds(), c.Channel, "command", c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence}
+	return commandLine{Seconds(c.At), c.Channel, "command", c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence}
 }
 
 // lines writes JSON lines that are safe on a terminal, too: encoding/json leaves C1 controls as they are.
@@ -96,7 +101,7 @@ type jsonLine struct {
 }
 
 func jsonEntry(e recording.Entry) jsonLine {
-	line := jsonLine{At: e.At.Seconds(), Channel: e.Channel, Kind: e.Kind.String()}
+	line := jsonLine{At: Seconds(e.At), Channel: e.Channel, Kind: e.Kind.String()}
 	switch {
 	case !stream(e.Kind):
 		line.Words, _ = describe(e)

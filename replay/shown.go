@@ -104,7 +104,11 @@ func (v *viewer) stream(e recording.Entry) {
 	}
 	switch {
 	case e.Kind == recording.Input:
-		c.keys.add(e.Data, print)
+		data := e.Data
+		if c.screen != nil { // at a terminal, Enter sends a carriage return
+			data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+		}
+		c.keys.add(data, print)
 	case c.screen == nil && e.Kind == recording.Stderr:
 		c.errs.add(e.Data, print)
 	case c.screen == nil:

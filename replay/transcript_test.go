@@ -2,8 +2,10 @@ package replay_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -79,5 +81,23 @@ func TestTranscriptResized(t *testing.T) {
 		if n := strings.Count(got.String(), "\n"+line+"\n"); n != 1 {
 			t.Errorf("%s stands %d times in\n%s", line, n, &got)
 		}
+	}
+}
+
+// What was typed is told line by line: Enter sends a carriage return.
+func TestTranscriptTyped(t *testing.T) {
+	typed := func(text string) recording.Entry { return recording.Entry{Kind: recording.Input, Data: []byte(text)} }
+	var got bytes.Buffer
+	if err := replay.Transcript(&got, newTape(pty, typed("su"), typed(" -\rhunter2\r"), typed("id\r"))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got.String(), " input:\nsu -\nhunter2\nid\n") {
+		t.Errorf("got\n%s", &got)
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	if s := fmt.Sprint(replay.Seconds(4520724 * time.Microsecond)); s != "4.520724" {
+		t.Errorf("got %s", s)
 	}
 }

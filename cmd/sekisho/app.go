@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -117,7 +118,8 @@ func (a *app) main(args []string) int {
 	case unread(err):
 		return 1
 	case err != nil:
-		fmt.Fprintf(a.err, "sekisho: %v\nRun \"%s --help\" to see how it is used.\n", err, mistyped(err))
+		words := strings.Replace(err.Error(), `one of "",`, "one of ", 1) // of an enum, the empty word is only "not given"
+		fmt.Fprintf(a.err, "sekisho: %s\nRun \"%s --help\" to see how it is used.\n", words, mistyped(err))
 		return 2
 	}
 	a.home = grammar.Home

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sekisho/sekisho"
@@ -233,6 +234,26 @@ func (a *app) keyFor(s *source, name string) (*recording.PrivateKey, error) {
 		Sentence: fmt.Sprintf("No key in %s opens this recording; it was sealed to %s.", folder.shown, a.labelled(h.Recipients)),
 		Next:     "Give the private key with --key.",
 	}
+}
+
+// onlyKey names the private key of the key folder, where there is just one.
+func (a *app) onlyKey() (string, error) {
+	folder, err := a.keyFolder()
+	if err != nil {
+		return "", err
+	}
+	keys, err := folder.list(io.Discard)
+	if err != nil {
+		return "", err
+	}
+	keys = slices.DeleteFunc(keys, func(k keyInfo) bool { return !k.opens([]string{k.ID}) })
+	switch len(keys) {
+	case 0:
+		return "", &usageError{fmt.Sprintf("there is no private key in %s: give one with --key", folder.shown)}
+	case 1:
+		return keys[0].Name, nil
+	}
+	return "", &usageError{fmt.Sprintf("%s are in %s: say which with --key", names(keys), folder.shown)}
 }
 
 // peek reads the header and leaves the recording as it was.

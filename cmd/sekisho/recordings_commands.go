@@ -46,7 +46,7 @@ type commandInfo struct {
 
 func newCommandInfo(s sekisho.Session, c replay.Command) commandInfo {
 	return commandInfo{
-		s.ID, s.Started.Add(c.At).UTC(), c.At.Seconds(), c.Channel, c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence,
+		s.ID, s.Started.Add(c.At).UTC(), replay.Seconds(c.At), c.Channel, c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence,
 	}
 }
 

@@ -68,7 +68,10 @@ func (a *app) output(path string, write func(io.Writer) error) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
-		return err
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("Nothing can be written to the folder %s: %v.", filepath.Dir(path), bare(err)),
+			Next:     "Give another place with -o.", Cause: err,
+		}
 	}
 	defer os.Remove(f.Name())
 	err = write(f)
@@ -77,6 +80,14 @@ func (a *app) output(path string, write func(io.Writer) error) error {
 		err = errors.Join(err, f.Sync(), os.Rename(f.Name(), path))
 	}
 	return errors.Join(err, f.Close())
+}
+
+// bare is what went wrong with a file, without the name that only the program knows.
+func bare(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // partly marks an error after which what was written is still worth keeping.

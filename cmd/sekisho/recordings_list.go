@@ -13,7 +13,7 @@ type recordingFilter struct {
 	Person  string `placeholder:"EMAIL" help:"Only sessions of this person."`
 	Target  string `placeholder:"NAME" help:"Only sessions on this target."`
 	Session string `placeholder:"SESSION" help:"Only this session."`
-	State   string `enum:",open,closed,interrupted" default:"" help:"Only recordings that are open, closed or interrupted."`
+	State   string `enum:",open,closed,interrupted" default:"" placeholder:"STATE" help:"Only recordings that are open, closed or interrupted."`
 	Since   string `placeholder:"TIME" help:"Only sessions that began at this time or later: 2h, 7d, 2026-11-22, or RFC 3339."`
 	Until   string `placeholder:"TIME" help:"Only sessions that began before this time."`
 }

@@ -170,7 +170,7 @@ func (p *player) hurry(by float64, now time.Time) {
 
 // command goes to the next command or the one before.
 func (p *player) command(by int, now time.Time) {
-	at := p.head.At()
+	at := p.shown(now) // the picture may be older: a command begins between two changes of it
 	i := p.running(at)
 	switch {
 	case by > 0 && i+1 < len(p.film.Commands):
@@ -305,7 +305,7 @@ func (p *player) status(now time.Time) []byte {
 	if cols, rows := p.head.Screen().Size(); cols > p.cols || rows > p.rows-1 {
 		words = append(words, fmt.Sprintf("[cut: %dx%d]", cols, rows))
 	}
-	switch i := p.running(p.head.At()); {
+	switch i := p.running(p.shown(now)); {
 	case p.message != "":
 		words = append(words, p.message)
 	case i >= 0:

@@ -180,6 +180,35 @@ func TestPlayerSizes(t *testing.T) {
 }
 
 // painting is all that a player may write: printable characters, SGR, cursor to a place, erase, show and hide the cursor.
+// A command begins when Enter was pressed, and what the target says to that comes later: to go to it is to stand there, and
+// not at the change before.
+func TestPlayerGoesFromCommandToCommand(t *testing.T) {
+	p := onStage(t, 60, 6, 20)
+	p.film.Commands = nil
+	for i := range 4 {
+		p.film.Commands = append(p.film.Commands, replay.Command{At: time.Duration(i*30+5) * time.Second, Text: fmt.Sprint("c", i+1)})
+	}
+	now := time.Unix(0, 0)
+	p.press(" ", now)
+	s := terminal.NewScreen(60, 6)
+	for i, c := range []struct{ key, status string }{
+		{"]", "||  0:00:05 / 0:03:20  1x  1/4 c1"},
+		{"]", "||  0:00:35 / 0:03:20  1x  2/4 c2"},
+		{"]", "||  0:01:05 / 0:03:20  1x  3/4 c3"},
+		{"[", "||  0:00:35 / 0:03:20  1x  2/4 c2"},
+		{"]", "||  0:01:05 / 0:03:20  1x  3/4 c3"},
+		{"]", "||  0:01:35 / 0:03:20  1x  4/4 c4"},
+		{"]", "||  0:01:35 / 0:03:20  1x  no more commands"},
+		{"left", "||  0:01:30 / 0:03:20  1x  3/4 c3"},
+		{"[", "||  0:01:05 / 0:03:20  1x  3/4 c3"},
+	} {
+		p.press(c.key, now)
+		if got := stage(p, s, now)[5]; !strings.HasPrefix(got, c.status) {
+			t.Errorf("%d, after %q: %q, want %q", i, c.key, got, c.status)
+		}
+	}
+}
+
 var painting = regexp.MustCompile(`^([^\x00-\x1f\x7f\x{80}-\x{9f}]|\x1b\[[0-9;]*[mH]|\x1b\[2?[JK]|\x1b\[\?25[hl])*$`)
 
 // FuzzPlayer: whatever a recording holds and whichever keys are pressed, nothing else is ever written.

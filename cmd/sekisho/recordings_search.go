@@ -20,7 +20,7 @@ import (
 type recordingsSearchCmd struct {
 	Pattern         string   `arg:"" help:"The words to look for."`
 	Recordings      []string `arg:"" optional:"" name:"session|file" help:"Session IDs, or downloaded files; the recordings on the server if none are given."`
-	Key             string   `required:"" suggest:"keys" placeholder:"KEY" help:"Private key that the recordings were sealed to: a file, a name in the key folder, or a pkcs11: URI."`
+	Key             string   `suggest:"keys" placeholder:"KEY" help:"Private key that the recordings were sealed to: a file, a name in the key folder, or a pkcs11: URI; if not given, the only one in the key folder."`
 	Signer          []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	Commands        bool     `xor:"where" help:"Look in commands only."`
 	Output          bool     `xor:"where" help:"Look only in what was shown, in file operations and in forwards."`
@@ -53,6 +53,11 @@ func (cmd *recordingsSearchCmd) Run(a *app) error {
 	query, err := cmd.query()
 	if err != nil {
 		return err
+	}
+	if cmd.Key == "" {
+		if cmd.Key, err = a.onlyKey(); err != nil {
+			return err
+		}
 	}
 	key, err := a.key(cmd.Key)
 	if err != nil {
@@ -267,7 +272,7 @@ func (s *searching) hit(one *searched, h replay.Hit) error {
 		o := one.session
 		info := hitInfo{
 			Session: o.ID, Person: o.Identity.Subject, Target: o.Target, Login: o.Login, Time: o.Started.Add(h.At).UTC(),
-			At: h.At.Seconds(), Channel: h.Channel, Kind: h.Kind, Raw: h.Raw, Text: h.Text, Match: h.Text[h.From:h.To],
+			At: replay.Seconds(h.At), Channel: h.Channel, Kind: h.Kind, Raw: h.Raw, Text: h.Text, Match: h.Text[h.From:h.To],
 			Before: h.Before, After: h.After,
 		}
 		if !isSession(one.name) {

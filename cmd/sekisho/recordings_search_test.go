@@ -157,6 +157,35 @@ func TestSearchServer(t *testing.T) {
 	}
 }
 
+// Without --key the only private key of the key folder is taken; with none, or two, it must be said which.
+func TestSearchWithTheOnlyKey(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	searching := func(d desk) (int, string) {
+		code, out, errs := runIn(t, home, "recordings", "search", "swallow", "--signer", d.signer, d.file)
+		return code, out + errs
+	}
+	if code, words := searching(deskOf(t, nil)); code != 2 || !strings.Contains(words, "there is no private key in ") {
+		t.Errorf("no key: %d %s", code, words)
+	}
+	for _, name := range []string{"one", "two"} {
+		if code, _, errs := runIn(t, home, "keys", "generate", name, "--no-passphrase"); code != 0 {
+			t.Fatal(errs)
+		}
+		if name == "one" {
+			d := seal(t, ran("cat", "a swallow\n"), filepath.Join(home, "keys", "one.pub"))
+			if code, words := searching(d); code != 0 || !strings.Contains(words, "> a swallow") || !strings.Contains(words, "--key one ") {
+				t.Errorf("one key: %d %s", code, words)
+			}
+		}
+	}
+	if code, words := searching(deskOf(t, nil)); code != 2 || !strings.Contains(words, "one, two are in ") {
+		t.Errorf("two keys: %d %s", code, words)
+	}
+}
+
 func TestShow(t *testing.T) {
 	d := deskOf(t, ran("uptime", "up\n"))
 	code, out, errs := run(t, "recordings", "show", d.file, "--key", d.key, "--signer", d.signer)

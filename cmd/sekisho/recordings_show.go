@@ -118,6 +118,6 @@ func (s *shownRecording) read(r *recording.Reader) error {
 	n := 0
 	err := replay.Commands(r, func(replay.Command) error { n++; return nil })
 	_, at, _ := r.End()
-	s.Commands, s.Seconds = &n, at.Seconds()
+	s.Commands, s.Seconds = &n, replay.Seconds(at)
 	return err
 }

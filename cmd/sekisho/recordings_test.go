@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,10 @@ func TestExport(t *testing.T) {
 	}
 	if code, _, errs := run(t, args...); code != 1 || !strings.Contains(errs, "there already") {
 		t.Errorf("a second time: %d %s", code, errs)
+	}
+	nowhere := append(slices.Clone(args[:len(args)-1]), filepath.Join(filepath.Dir(path), "no", "x.cast"))
+	if code, _, errs := run(t, nowhere...); code != 1 || !strings.Contains(errs, "Nothing can be written to the folder ") || strings.Contains(errs, ".new-") {
+		t.Errorf("no such folder: %d %s", code, errs)
 	}
 	// Of a cut file, what is there is kept, and it is said that it is not all.
 	data, _ := os.ReadFile(d.file)

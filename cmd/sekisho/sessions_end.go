@@ -38,7 +38,7 @@ Examples:
 func (cmd *sessionsEndCmd) Run(a *app) error {
 	switch {
 	case (cmd.Session == "") == (cmd.Person == ""):
-		return &usageError{"name a session, or a person with --person"}
+		return &usageError{"name a session, or a person with --person, and not both"}
 	case cmd.Session != "" && !isSession(cmd.Session):
 		return &usageError{fmt.Sprintf("%q is no session ID; sekisho sessions list shows them", cmd.Session)}
 	}
