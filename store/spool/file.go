@@ -153,7 +153,7 @@ func (f *File) write(p []byte) error {
 		return err
 	}
 	at := f.size - f.base
-	if _, err := f.s.disk.writeAt(f.out, p, at); err != nil {
+	if err := f.put(p, at); err != nil {
 		f.s.shrink(int64(len(p)))
 		return named(err)
 	}
@@ -172,6 +172,26 @@ func (f *File) write(p []byte) error {
 	}
 	f.size = end
 	return nil
+}
+
+// pieces lends what the kernel is given to write.
+var pieces = sync.Pool{New: func() any { return new([]byte) }}
+
+// put writes into the open segment's file. A write can hang like a sync: the kernel gets bytes of its own, for those of
+// the caller are used again, and what it may still write when we have given up is found at the next start.
+func (f *File) put(p []byte, at int64) error {
+	out, own := f.out, pieces.Get().(*[]byte)
+	*own = append((*own)[:0], p...)
+	err := f.s.timed(func() error {
+		_, err := f.s.disk.writeAt(out, *own, at)
+		return err
+	})
+	if errors.Is(err, ErrSlow) {
+		f.doubt = true
+		return err
+	}
+	pieces.Put(own)
+	return err
 }
 
 // over says why nothing more is taken.
@@ -368,13 +388,13 @@ func (f *File) cut(manifest []byte, final bool) error {
 
 // finish makes the open segment final: its frames, and nothing of one that was not written whole.
 func (f *File) finish() error {
-	if f.doubt {
-		return f.over()
-	}
-	out, size := f.out, f.size
 	for f.syncing != nil {
 		f.syncFile()
 	}
+	if f.doubt { // also by the sync that was waited for: another one could go well and prove nothing
+		return f.over()
+	}
+	out, size := f.out, f.size
 	err := f.s.timed(func() error {
 		f.s.counts.fsyncs.Add(1)
 		return errors.Join(out.Truncate(size-f.base), f.s.disk.datasync(out))
@@ -419,9 +439,8 @@ func (f *File) Close(manifest []byte) error {
 	}
 	err := f.cut(manifest, true)
 	f.closed = true
-	f.s.journal.forget(f)
 	f.wake()
-	if err != nil {
+	if err != nil { // the journal may have what the file lost, so it is not forgotten there
 		if f.out != nil {
 			f.out.Close()
 			f.out = nil
@@ -430,6 +449,7 @@ func (f *File) Close(manifest []byte) error {
 		f.doubt = true
 		return fmt.Errorf("close recording: %w", err)
 	}
+	f.s.journal.forget(f)
 	return nil
 }
 
@@ -446,15 +466,15 @@ func (f *File) Stop() error {
 		err = f.finish()
 	}
 	f.closed = true
-	f.s.journal.forget(f)
 	f.wake()
-	if err != nil {
+	if err != nil { // as in Close
 		if f.out != nil {
 			f.out.Close()
 			f.out = nil
 		}
 		return fmt.Errorf("stop recording: %w", err)
 	}
+	f.s.journal.forget(f)
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	e := f.s.sessions[f.session]

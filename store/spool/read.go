@@ -33,15 +33,18 @@ func (s *Spool) Follow(ctx context.Context, session string, offset int64) (io.Re
 
 // Durable tells how many bytes of a recording that is being written are durable, and whether it is.
 func (s *Spool) Durable(session string) (bytes int64, open bool) {
+	var f *File
 	s.mu.Lock()
-	e := s.sessions[session]
+	if e := s.sessions[session]; e != nil {
+		f = e.file
+	}
 	s.mu.Unlock()
-	if e == nil || e.file == nil {
+	if f == nil {
 		return 0, false
 	}
-	e.file.mu.Lock()
-	defer e.file.mu.Unlock()
-	return e.file.durable(), true
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.durable(), true
 }
 
 func (s *Spool) reader(ctx context.Context, session string, offset int64, follow bool) (*reader, error) {

@@ -126,8 +126,9 @@ func (s *Spool) Left() []Left {
 func (s *Spool) Settle(session string, manifest []byte) error {
 	s.mu.Lock()
 	e := s.sessions[session]
+	over := e != nil && e.file == nil && !e.final
 	s.mu.Unlock()
-	if e == nil || e.file != nil || e.final {
+	if !over {
 		return fmt.Errorf("settle %s: nothing was left of it", session)
 	}
 	if err := s.cutEntry(session, e, manifest, e.cut, true); err != nil {

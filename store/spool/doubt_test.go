@@ -1,0 +1,161 @@
+package spool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sekisho/sekisho/store/spool"
+)
+
+// lose is what a disk does that reports an error: pages that it could not take are dropped.
+func lose(t *testing.T, dir, session string) {
+	t.Helper()
+	paths, _ := filepath.Glob(filepath.Join(dir, "spool", "segments", session+".*.seg"))
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		ok(t, err)
+		ok(t, os.WriteFile(path, make([]byte, info.Size()), 0o600))
+	}
+}
+
+// What the journal alone holds stays there when the segment's file could not be made durable at the end.
+func TestJournalOutlivesFailedEnd(t *testing.T) {
+	for name, end := range map[string]func(*spool.File) error{
+		"close": func(f *spool.File) error { return f.Close([]byte("{}")) },
+		"stop":  func(f *spool.File) error { return f.Stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var d faults
+			h := open(t, dir, d.into)
+			session, f := h.create()
+			all := append(header(), frame(500, 0)...)
+			write(t, f, all)
+			ok(t, f.Sync()) // by the journal
+			d.sync.Store(on(".seg", syscall.EIO))
+			if err := end(f); !errors.Is(err, spool.ErrDisk) {
+				t.Fatalf("ended with %v", err)
+			}
+			d.sync.Store(nil)
+			_, other := h.create()
+			write(t, other, header())
+			for range 40 { // the journal turns over
+				write(t, other, frame(15_000, 0))
+				ok(t, other.Sync())
+			}
+			ok(t, other.Close([]byte("{}")))
+			h.close()
+			lose(t, dir, session)
+			h = open(t, dir)
+			same(t, "what was durable", h.read(session), all)
+		})
+	}
+}
+
+// A sync that fails while the end waits for it is not made good by one that the end makes.
+func TestEndDuringFailingSync(t *testing.T) {
+	var d faults
+	h := open(t, t.TempDir(), d.into)
+	_, f := h.create()
+	write(t, f, header(), frame(50_000, 0))
+	inside, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var calls atomic.Int64
+	hook := func(file *os.File) (err error) {
+		if !strings.HasSuffix(file.Name(), ".seg") {
+			return nil
+		}
+		calls.Add(1)
+		once.Do(func() {
+			close(inside)
+			<-release
+			err = syscall.EIO
+		})
+		return err
+	}
+	d.sync.Store(&hook)
+	synced := make(chan error, 1)
+	go func() { synced <- f.Sync() }()
+	<-inside
+	closed := make(chan error, 1)
+	go func() { closed <- f.Close([]byte("{}")) }()
+	time.Sleep(20 * time.Millisecond)
+	close(release)
+	if err := <-synced; !errors.Is(err, spool.ErrDisk) {
+		t.Errorf("sync: %v", err)
+	}
+	if err := <-closed; !errors.Is(err, spool.ErrDisk) {
+		t.Errorf("closed with %v after %d syncs: the disk may have dropped what it could not take", err, calls.Load())
+	}
+	if names, _ := h.blobs.List(context.Background(), ""); len(names) != 0 {
+		t.Errorf("stored %q", names)
+	}
+}
+
+// A write that hangs fails in time, and holds up nobody who writes elsewhere.
+func TestWriteHangs(t *testing.T) {
+	var d faults
+	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = 300 * time.Millisecond })
+	session, f := h.create()
+	all := append(header(), frame(500, 0)...)
+	write(t, f, all)
+	ok(t, f.Sync())
+	_, g := h.create()
+	release := make(chan struct{})
+	hang := func(file *os.File) error {
+		if strings.Contains(file.Name(), session) {
+			<-release
+		}
+		return nil
+	}
+	d.write.Store(&hang)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := f.Write(frame(100, 0))
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, spool.ErrSlow) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the disk for ever")
+	}
+	write(t, g, header(), frame(100, 0))
+	ok(t, g.Sync())
+	if err := f.Close([]byte("{}")); err == nil {
+		t.Error("a file into which something may still be written is closed")
+	}
+	same(t, "what is durable", h.read(session), all)
+	ok(t, g.Close([]byte("{}")))
+	close(release)
+	for begun := time.Now(); h.Stats().Stuck > 0 && time.Since(begun) < 10*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Somebody may ask how far a recording is while it is closed.
+func TestDurableWhileClosed(t *testing.T) {
+	h := open(t, t.TempDir())
+	for range 50 {
+		session, f := h.create()
+		write(t, f, header())
+		var work sync.WaitGroup
+		work.Go(func() {
+			for open := true; open; {
+				_, open = h.Durable(session)
+			}
+		})
+		ok(t, f.Close([]byte("{}")))
+		work.Wait()
+	}
+}
