@@ -47,9 +47,8 @@ func (r *recorder) settle(ctx context.Context, left spool.Left) error {
 	if err != nil {
 		return err
 	}
-	if len(known) == 0 { // it was refused before a byte flowed
-		r.log.Warn("removed a recording that had not begun", "session", left.Session)
-		return r.spool.Discard(left.Session)
+	if len(known) == 0 {
+		return r.unknown(ctx, left)
 	}
 	if left.First == 0 && left.Last <= 0 && left.Whole.Frames == 0 && left.Manifest == nil {
 		if err := r.mark(ctx, known[0], recording.Extent{}, stoppedByItself+"; nothing of it was durable"); err != nil {
@@ -58,6 +57,20 @@ func (r *recorder) settle(ctx context.Context, left spool.Left) error {
 		return r.spool.Discard(left.Session)
 	}
 	return r.finish(ctx, known[0], left.Manifest, stoppedByItself)
+}
+
+// unknown removes a recording that the index does not have because it was refused before a byte flowed: then there is its
+// description alone. Of more than that the index was lost, and it gets a new line, with what can be read without a key.
+func (r *recorder) unknown(ctx context.Context, left spool.Left) error {
+	if left.First == 0 && left.Last <= 0 && left.Whole.Frames <= 1 && left.Manifest == nil {
+		r.log.Warn("removed a recording that had not begun", "session", left.Session)
+		return r.spool.Discard(left.Session)
+	}
+	rec := &sekisho.Recording{Session: sekisho.Session{ID: left.Session, Gateway: gatewayName}}
+	if extent, err := r.extent(ctx, left.Session); err == nil {
+		rec.Session.Started = extent.Header.Session.Started
+	}
+	return r.finish(ctx, rec, left.Manifest, stoppedByItself+"; the index had lost it")
 }
 
 // finish finds out how far a recording goes, and gives it its last manifest.

@@ -212,6 +212,30 @@ func TestRecoverWhatWasLeft(t *testing.T) {
 	}
 }
 
+// An index that is older than the spool, such as one from a backup, does not take what is recorded with it.
+func TestRecoverWithoutIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := newStudio(t, dir, &shelf{all: map[string]sekisho.Recording{}})
+	tape, begun := s.start(), s.start()
+	s.say(tape, "hello")
+	want := s.read(tape.entry.Session.ID)
+	s.spool.Close()
+
+	s = newStudio(t, dir, &shelf{all: map[string]sekisho.Recording{}})
+	defer s.spool.Close()
+	if err := s.recover(t.Context(), gatewayName); err != nil {
+		t.Fatal(err)
+	}
+	rec := s.shelf.all[tape.entry.Session.ID]
+	if got := s.read(rec.Session.ID); !bytes.Equal(got, want) || rec.State != sekisho.RecordingInterrupted || rec.Chain == "" ||
+		!rec.Session.Started.Equal(tape.entry.Session.Started) {
+		t.Errorf("%d bytes of %d, in the index: %+v", len(got), len(want), rec)
+	}
+	if _, _, err := s.open(t.Context(), begun.entry.Session.ID); !errors.Is(err, sekisho.ErrNotFound) || len(s.shelf.all) != 1 {
+		t.Errorf("what had not begun: %v; %d in the index", err, len(s.shelf.all))
+	}
+}
+
 // A recording that is refused leaves nothing in the spool and no line in the index.
 func TestRefusedRecording(t *testing.T) {
 	index := &shelf{all: map[string]sekisho.Recording{}, fail: errors.New("no room")}
