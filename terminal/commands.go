@@ -129,7 +129,10 @@ func (c *Commands) Output(at time.Duration, data []byte) {
 func (c *Commands) Resize(at time.Duration, cols, rows int) {
 	c.now = at
 	c.drawing()
-	c.screen.Resize(cols, rows)
+	if !c.screen.Resize(cols, rows) { // where the line begins is not to be relied on
+		l := &c.line
+		l.began, l.rest, l.opened, c.marks.stage = start{}, start{}, start{}, unmarked
+	}
 }
 
 // Typed tells that the user typed, before what was typed reached the program. count is how often Enter was pressed.

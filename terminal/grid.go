@@ -32,12 +32,35 @@ func (g *grid) scrollUp(top, bottom, n int, blank style) {
 		g.rows[bottom-1] = gone
 		return
 	}
+	spare := g.rows[top : top+n]
+	if top == 0 && g.keep > 0 {
+		spare = g.retireAll(spare)
+	}
 	gone := make([]*row, n)
 	for i := range gone {
-		gone[i] = g.retire(g.rows[top+i], top == 0, blank)
+		if i < len(spare) {
+			gone[i] = g.renew(spare[i], blank)
+		} else {
+			gone[i] = g.fresh(blank)
+		}
 	}
 	copy(g.rows[top:], g.rows[top+n:bottom])
 	copy(g.rows[bottom-n:bottom], gone)
+}
+
+// retireAll takes rows off the top of the screen, and gives those that can be used anew. Empty rows at their end are not
+// kept: a program that scrolls far beyond its text, again and again, costs little.
+func (g *grid) retireAll(rows []*row) (spare []*row) {
+	n := len(rows)
+	for n > 0 && len(rows[n-1].cells) == 0 && !rows[n-1].wrapped {
+		n--
+	}
+	spare = append(spare, rows[n:]...)
+	all := append(g.history, rows[:n]...)
+	over := max(len(all)-g.keep, 0)
+	spare = append(spare, all[:over]...)
+	g.history = append(all[:0], all[over:]...)
+	return spare
 }
 
 // retire takes a row off the screen and gives a blank one for it.

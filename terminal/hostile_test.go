@@ -43,6 +43,28 @@ func TestHostileOutput(t *testing.T) {
 	}
 }
 
+// Sizes without end do not cost much either, and no command is sure after them.
+func TestHostileSizes(t *testing.T) {
+	var found []terminal.Command
+	c := terminal.NewCommands(1000, 1000, func(cmd terminal.Command) { found = append(found, cmd) })
+	c.Output(0, []byte(strings.Repeat("x", 2_000_000)+"\r\n\x1b[?2004h$ "))
+	c.Typed(time.Second, terminal.Began, 1)
+	c.Output(2*time.Second, []byte("evil --now"))
+	for i := range 20_000 {
+		c.Resize(3*time.Second, 1000-i%2, 1000)
+		c.Output(3*time.Second, []byte("\x1b[m"))
+	}
+	c.Resize(4*time.Second, 7, 1000)
+	c.Typed(5*time.Second, terminal.Enter, 1)
+	c.Output(6*time.Second, []byte("\r\n\x1b[?2004l\rdone\r\n"))
+	c.End(time.Minute)
+	for _, cmd := range found {
+		if cmd.Confidence == terminal.High {
+			t.Errorf("%+v", cmd)
+		}
+	}
+}
+
 // Where keystrokes are recorded, they show where a line begins that was typed ahead after no known prompt.
 func TestKeystrokes(t *testing.T) {
 	var found []terminal.Command

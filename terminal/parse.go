@@ -53,6 +53,7 @@ const (
 
 // Write draws p. It never fails.
 func (s *Screen) Write(p []byte) (int, error) {
+	s.reflows = min(s.reflows+len(p)*reflowRate, maxReflow)
 	for i := 0; i < len(p); {
 		if s.state != inText || s.tailed > 0 {
 			s.byte(p[i])

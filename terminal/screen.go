@@ -6,6 +6,10 @@ const (
 	minColumns = 2
 	maxColumns = 1000
 	maxRows    = 1000
+	// maxReflow is how many cells may be wrapped anew at once for new sizes, and reflowRate how many more for each byte that
+	// is drawn. A real window is far from it; beyond it lines are cut.
+	maxReflow  = 1 << 25
+	reflowRate = 32
 	// maxOSC is the longest operating system command that is looked at.
 	maxOSC = 32 << 10
 )
@@ -29,6 +33,7 @@ type Screen struct {
 	tabs        []bool
 	last        rune // what REP repeats
 	mode        mode
+	reflows     int // cells that may still be wrapped anew
 
 	title     string
 	directory string
@@ -64,7 +69,7 @@ type watcher interface {
 
 // NewScreen gives an empty screen of 2 to 1000 columns and 1 to 1000 rows, whatever it is asked for. 0 stands for 80 and 24.
 func NewScreen(cols, rows int) *Screen {
-	s := &Screen{}
+	s := &Screen{reflows: maxReflow}
 	s.main.ids, s.alt.ids, s.grid = &s.ids, &s.ids, &s.main
 	s.cols, s.rows = bounded(cols, 80, minColumns, maxColumns), bounded(rows, 24, 1, maxRows)
 	s.reset()
@@ -145,19 +150,20 @@ func (s *Screen) Text() string {
 }
 
 // Resize changes the size as [NewScreen] takes it. On the main screen lines that were wrapped are wrapped anew; the
-// alternate screen is cut or filled, because its program draws it anew.
-func (s *Screen) Resize(cols, rows int) {
+// alternate screen is cut or filled, because its program draws it anew. Whole says that no line had to be cut for there
+// having been too many sizes.
+func (s *Screen) Resize(cols, rows int) (whole bool) {
 	cols, rows = bounded(cols, s.cols, minColumns, maxColumns), bounded(rows, s.rows, 1, maxRows)
 	if cols == s.cols && rows == s.rows {
-		return
+		return true
 	}
 	if s.Alternate() {
 		m := &s.saved[0]
-		s.main.reflow(s.cols, cols, m)
+		whole = s.reflow(cols, m)
 		m.y = s.main.size(rows, min(m.y, s.rows-1))
 		s.y = s.alt.size(rows, s.y)
 	} else {
-		s.main.reflow(s.cols, cols, &s.cursor)
+		whole = s.reflow(cols, &s.cursor)
 		s.y = s.main.size(rows, s.y)
 		s.alt.size(rows, 0)
 	}
@@ -166,6 +172,24 @@ func (s *Screen) Resize(cols, rows int) {
 	s.top, s.bottom = 0, rows
 	s.resetTabs(min(old, cols))
 	s.fit()
+	return whole
+}
+
+// reflow wraps the lines of the main screen anew, unless that was done too often for what was drawn.
+func (s *Screen) reflow(cols int, c *cursor) bool {
+	if cols == s.cols {
+		return true
+	}
+	cost := s.main.lines()
+	for i := range s.main.lines() {
+		cost += len(s.main.line(i).cells)
+	}
+	if cost > s.reflows {
+		return false
+	}
+	s.reflows -= cost
+	s.main.reflow(s.cols, cols, c)
+	return true
 }
 
 // fit brings all that names a place into the screen's size.

@@ -1,6 +1,9 @@
 package terminal
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // changing are the ends of those sequences that change what stands on the screen, or go to a place of it.
 const changing = "HfJrdKX@PLMSTbpu"
@@ -163,7 +166,12 @@ func (s *Screen) repeat(n int) {
 	if s.last == 0 {
 		return
 	}
-	for range min(n, s.cols) {
+	n = min(n, s.cols)
+	if s.last >= 0x20 && s.last < 0x7f {
+		s.ascii(bytes.Repeat([]byte{byte(s.last)}, n))
+		return
+	}
+	for range n {
 		s.print(s.last)
 	}
 }
