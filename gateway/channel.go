@@ -43,7 +43,7 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 	if err != nil {
 		var refused *ssh.OpenChannelError
 		if errors.As(err, &refused) {
-			return ch.Reject(refused.Reason, printable(refused.Message))
+			return r.passRefusal(ch, refused)
 		}
 		return errors.Join(err, ch.Reject(ssh.ConnectionFailed, "the target is gone"))
 	}
@@ -64,6 +64,18 @@ func (r *relay) relayChannel(ctx context.Context, ch ssh.NewChannel) error {
 		return err
 	}
 	return c.run(ctx, nearRequests, farRequests)
+}
+
+// passRefusal passes on why the target refuses a channel. The user reads that, so it is on the tape before.
+func (r *relay) passRefusal(ch ssh.NewChannel, no *ssh.OpenChannelError) error {
+	message := printable(no.Message)
+	if r.tape != nil {
+		err := r.tape.put(recording.Entry{Kind: recording.Note, Data: []byte("the target refuses a channel: " + message)})
+		if err != nil {
+			return errors.Join(err, ch.Reject(no.Reason, ""))
+		}
+	}
+	return ch.Reject(no.Reason, message)
 }
 
 // run pumps bytes and requests both ways. The target closes the channel when its program has ended and all was

@@ -141,7 +141,11 @@ func (f *forward) refused(ch ssh.NewChannel, err error) (why string) {
 		ch.Reject(ssh.ConnectionFailed, "the other side is gone")
 		return "the other side has gone"
 	}
-	ch.Reject(no.Reason, printable(no.Message))
+	if f.fromUser {
+		f.passRefusal(ch, no) // a recording that cannot go on ends the session by itself
+	} else {
+		ch.Reject(no.Reason, printable(no.Message))
+	}
 	return "refused: " + printable(no.Message)
 }
 

@@ -245,7 +245,7 @@ func (c *channel) refuseRequest(ctx context.Context, kind, why string) error {
 }
 
 // targetRequests passes on what the target says of the program: how it ended, flow control. Other requests,
-// and what cannot be read, are answered with failure.
+// and what cannot be read, are answered with failure. Nothing that is not on the tape goes to the user by them.
 func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 	for req := range requests {
 		pass := true
@@ -268,8 +268,13 @@ func (c *channel) targetRequests(requests <-chan *ssh.Request) error {
 				c.exit.Store(&map[string]string{"exit_signal": printable(signal.Name)})
 				exit := recording.Exit{Signal: signal.Name, CoreDumped: signal.Dumped, Message: signal.Text}
 				err = c.record(recording.ExitSignal, exit.Encode())
+				signal.Lang = ""
+				req.Payload = ssh.Marshal(signal)
 			}
-		case "xon-xoff", "eow@openssh.com", "keepalive@openssh.com":
+		case "xon-xoff":
+			pass = len(req.Payload) == 1 && req.Payload[0] <= 1
+		case "eow@openssh.com", "keepalive@openssh.com":
+			req.Payload = nil
 		default:
 			pass = false
 		}
