@@ -100,6 +100,11 @@ func (s *search) entry(e recording.Entry) error {
 	return s.err
 }
 
+// again reports whether h tells the words of a hit in raw bytes that was told just before, now with what was taken back.
+func (h Hit) again(before Hit) bool {
+	return h.At == before.At && h.Channel == before.Channel && h.Text[h.From:h.To] == before.Text[before.From:before.To]
+}
+
 func (s *search) command(c Command) error {
 	if at := s.query.Match(c.Text); at != nil {
 		return s.found(Hit{At: c.At, Channel: c.Channel, Kind: "command", Text: c.Text, From: at[0], To: at[1]})
@@ -115,7 +120,10 @@ func (s *search) line(l shown) {
 	at := s.query.Match(l.text)
 	if l.raw {
 		if at != nil && len(s.raw) < maxRawHits {
-			s.raw = append(s.raw, Hit{At: l.at, Channel: l.channel, Kind: l.kind.String(), Raw: true, Text: l.text, From: at[0], To: at[1]})
+			hit := Hit{At: l.at, Channel: l.channel, Kind: l.kind.String(), Raw: true, Text: l.text, From: at[0], To: at[1]}
+			if n := len(s.raw); n == 0 || !hit.again(s.raw[n-1]) {
+				s.raw = append(s.raw, hit)
+			}
 		}
 		return
 	}

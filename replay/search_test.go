@@ -50,6 +50,9 @@ func TestSearchScreens(t *testing.T) {
 		"on another page":  {"\x1b[?1049hswallow", "\x1b[?1049l"},
 		"erased at once":   {"swallow\x1b[2J\x1b[H"},
 		"never shown":      {"swallow\rxxxxxxxx\r\n"},
+		"taken back":       {"swallow\b\b\b\b\b\b\bxxxxxxx\b\b\r\n"},
+		"and without end":  {"swallow\b\b\b\b\b\b\bxxxxxxx"},
+		"hidden and back":  {"x\bswallow\rxxxxxxxx\r\n"},
 		"concealed":        {"\x1b[8mswallow\x1b[0m\r\n"},
 		"with no end":      {"swallow"},
 	} {
@@ -62,8 +65,19 @@ func TestSearchScreens(t *testing.T) {
 			t.Errorf("%s: found %d times: %+v", name, len(hits), hits)
 			continue
 		}
-		if h := hits[0]; h.Text[h.From:h.To] != "swallow" || h.Kind != "output" || h.Raw != (name == "never shown") {
+		if h := hits[0]; h.Text[h.From:h.To] != "swallow" || h.Kind != "output" || h.Raw != strings.Contains("never shown, taken back, and without end, hidden and back", name) {
 			t.Errorf("%s: %+v", name, h)
+		}
+	}
+}
+
+// What a program without a terminal takes back is found, too.
+func TestSearchTakenBack(t *testing.T) {
+	for _, kind := range []recording.Kind{recording.Output, recording.Stderr} {
+		hits := search(t, looking("swallow"), recording.Entry{Kind: recording.Exec, Channel: 1, Data: []byte("x")},
+			recording.Entry{Kind: kind, Channel: 1, Data: []byte("swallow\b\b\b\b\b\b\bxxxxxxx\n")})
+		if len(hits) != 1 || !hits[0].Raw || hits[0].Kind != kind.String() {
+			t.Errorf("%s: %+v", kind, hits)
 		}
 	}
 }

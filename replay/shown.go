@@ -45,6 +45,7 @@ type view struct {
 	at              time.Duration // and when that was
 	screen          *onScreen     // nil without a pty
 	out, errs, keys line
+	kept            [2]line // with raw: of output and standard error what was taken back at once, too
 }
 
 // of gives the channel's view.
@@ -55,7 +56,7 @@ func (v *viewer) of(channel uint32) *view {
 		if len(v.channels) >= maxScreens {
 			v.closeOldest()
 		}
-		c = &view{}
+		c = &view{kept: [2]line{{all: true}, {all: true}}}
 		v.channels[channel] = c
 	}
 	c.used = v.turn
@@ -120,6 +121,14 @@ func (v *viewer) stream(e recording.Entry) {
 			c.out.add(e.Data, print)
 		}
 	}
+	if v.raw && e.Kind != recording.Input {
+		told.raw = true
+		kept := &c.kept[0]
+		if e.Kind == recording.Stderr && c.screen == nil {
+			kept = &c.kept[1]
+		}
+		kept.add(e.Data, print)
+	}
 }
 
 // printer tells what stood on a channel's screen.
@@ -143,10 +152,9 @@ func (v *viewer) flush(channel uint32, at time.Duration) {
 		line *line
 		kind recording.Kind
 		raw  bool
-	}{{&c.out, recording.Output, raw}, {&c.errs, recording.Stderr, false}, {&c.keys, recording.Input, false}} {
+	}{{&c.out, recording.Output, raw}, {&c.kept[0], recording.Output, true}, {&c.kept[1], recording.Stderr, true}, {&c.errs, recording.Stderr, false}, {&c.keys, recording.Input, false}} {
 		if len(l.line.text) > 0 {
-			v.take(shown{at, channel, l.kind, string(l.line.text), l.raw})
-			l.line.text = l.line.text[:0]
+			l.line.tell(func(text []byte) { v.take(shown{at, channel, l.kind, string(text), l.raw}) })
 		}
 	}
 }
@@ -177,6 +185,8 @@ type line struct {
 	filter terminal.Filter
 	text   []byte
 	buf    []byte
+	all    bool // nothing is taken back; only lines are told from which something was
+	taken  bool
 }
 
 func (l *line) add(data []byte, print func([]byte)) {
@@ -188,8 +198,9 @@ func (l *line) add(data []byte, print func([]byte)) {
 	for _, b := range plain {
 		switch {
 		case b == '\n':
-			print(l.text)
-			l.text = l.text[:0]
+			l.tell(print)
+		case b == '\b' && l.all:
+			l.taken = true
 		case b == '\b': // takes back one character, as line editors use it
 			_, size := utf8.DecodeLastRune(l.text)
 			l.text = l.text[:len(l.text)-size]
@@ -197,8 +208,15 @@ func (l *line) add(data []byte, print func([]byte)) {
 			l.text = append(l.text, b)
 		}
 		if len(l.text) >= maxLine && b < utf8.RuneSelf {
-			print(l.text)
-			l.text = l.text[:0]
+			l.tell(print)
 		}
 	}
+}
+
+// tell prints the line and begins another.
+func (l *line) tell(print func([]byte)) {
+	if !l.all || l.taken {
+		print(l.text)
+	}
+	l.text, l.taken = l.text[:0], false
 }
