@@ -333,11 +333,23 @@ func (t *tape) finish(end recording.End) error {
 	if t.err != nil || t.lossy != nil && t.endHeld() != nil {
 		end = recording.EndFailed
 	}
-	err := t.out.Close(end, max(t.clock(), 0))
+	err := t.shut(end)
 	ahead := t.ahead.covered + t.ahead.rest
 	t.meter.addAhead(-ahead)
 	if err != nil {
 		t.meter.lost.Add(ahead)
 	}
+	return err
+}
+
+// shut closes the recording; the lock is not held while the disk works, and no syncer runs.
+func (t *tape) shut(end recording.End) error {
+	at := max(t.clock(), 0)
+	t.syncing = true
+	t.mu.Unlock()
+	err := t.out.Close(end, at)
+	t.mu.Lock()
+	t.syncing = false
+	t.turn.Broadcast()
 	return err
 }

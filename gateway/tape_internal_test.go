@@ -315,6 +315,40 @@ func TestTapeOnAHungDisk(t *testing.T) {
 	}
 }
 
+// A disk that hangs while the recording is closed holds the end of the session up for as long as a sync may take, whatever
+// is asked of the tape then.
+func TestClosingOnAHungDisk(t *testing.T) {
+	for _, limits := range []sekisho.Limits{{Audit: sekisho.AuditStrict}, within(1<<10, time.Second), {Audit: sekisho.AuditBestEffort}} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := &slowDisk{}
+			tp := newTape(disk, began(), limits, &Meter{})
+			utter(t, tp, 100)
+			time.Sleep(time.Second)
+			hold := make(chan struct{})
+			disk.set(func() { disk.hold = hold })
+			if err := tp.close(recording.EndDone); !errors.Is(err, errSlow) {
+				t.Errorf("closed with %v", err)
+			}
+			asked := make(chan struct{})
+			go func() {
+				defer close(asked)
+				tp.losses()
+				if _, err := tp.append(recording.Entry{Kind: recording.Output}); err == nil {
+					t.Error("it takes more")
+				}
+			}()
+			synctest.Wait()
+			select {
+			case <-asked:
+			default:
+				t.Errorf("%s: whoever asks the tape waits for the disk", limits.Audit)
+			}
+			close(hold)
+			synctest.Wait()
+		})
+	}
+}
+
 func TestTroubleInWords(t *testing.T) {
 	for want, err := range map[string]error{
 		"the disk for recordings is full":     &recordingError{fmt.Errorf("write: %w", syscall.ENOSPC)},

@@ -30,10 +30,13 @@ func (r *recorder) recover(ctx context.Context, gatewayName string) error {
 			if rec.Session.Gateway != gatewayName {
 				continue
 			}
-			if err := r.elsewhere(ctx, rec); err != nil {
+			done, err := r.elsewhere(ctx, rec)
+			if err != nil {
 				return err
 			}
-			marked++
+			if done {
+				marked++
+			}
 		}
 		if marked == 0 {
 			return nil
@@ -156,16 +159,18 @@ func (r *recorder) stopped(ctx context.Context, t *sealedTape, cause error) erro
 	return errors.Join(err, r.mark(ctx, &t.entry, recording.Extent{}, cause.Error()))
 }
 
-// elsewhere marks a recording that is open in the index and not in the spool: it was on another disk. What the store
-// has of it stays.
-func (r *recorder) elsewhere(ctx context.Context, rec *sekisho.Recording) error {
+// elsewhere marks a recording that is open in the index and not in the spool: it was on another disk, or only its end was
+// not marked. What the store has of it stays. While the store cannot be read nothing is marked: the next start does it,
+// for without its last chain it could be cut further unseen.
+func (r *recorder) elsewhere(ctx context.Context, rec *sekisho.Recording) (marked bool, err error) {
 	extent, err := r.extent(ctx, rec.Session.ID)
 	why := "the spool of this gateway has nothing of it, so only what the store has is left"
 	switch {
 	case errors.Is(err, sekisho.ErrNotFound):
 		why = "neither the spool of this gateway nor the store has anything of it"
 	case err != nil:
-		why = "the spool of this gateway has nothing of it, and the store cannot be read: " + err.Error()
+		r.log.Error("look at a recording without an end; the next start tries again", "session", rec.Session.ID, "error", err)
+		return false, ctx.Err()
 	}
-	return r.mark(ctx, rec, extent, stoppedByItself+"; "+why)
+	return true, r.mark(ctx, rec, extent, stoppedByItself+"; "+why)
 }

@@ -236,6 +236,48 @@ func TestRecoverWithoutIndex(t *testing.T) {
 	}
 }
 
+// A store that cannot be read at the start does not make a recording one that ends nowhere: the next start says where.
+func TestRecoverWhileTheStoreIsGone(t *testing.T) {
+	dir, index := t.TempDir(), &shelf{all: map[string]sekisho.Recording{}}
+	s := newStudio(t, dir, index)
+	tape := s.start()
+	s.say(tape, "hello")
+	session := tape.entry.Session.ID
+	s.clock = s.clock.Add(2 * time.Minute)
+	s.say(tape, "this one ends the segment")
+	place := filepath.Join(dir, "recordings", session)
+	for begun := time.Now(); s.spool.Stats().Waiting > 0; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal("not stored")
+		}
+	}
+	s.spool.Close()
+	for _, err := range []error{os.RemoveAll(filepath.Join(dir, "spool")), os.Rename(place, place+".away"), os.WriteFile(place, nil, 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = newStudio(t, dir, index)
+	if err := s.recover(t.Context(), gatewayName); err != nil {
+		t.Fatal(err)
+	}
+	if rec := index.all[session]; rec.State != sekisho.RecordingOpen {
+		t.Errorf("while nobody knows where it ends: %s, chain %q", rec.State, rec.Chain)
+	}
+	s.spool.Close()
+	if err := errors.Join(os.Remove(place), os.Rename(place+".away", place)); err != nil {
+		t.Fatal(err)
+	}
+	s = newStudio(t, dir, index)
+	defer s.spool.Close()
+	if err := s.recover(t.Context(), gatewayName); err != nil {
+		t.Fatal(err)
+	}
+	if rec := index.all[session]; rec.State != sekisho.RecordingInterrupted || rec.Chain == "" {
+		t.Errorf("afterwards: %s, chain %q", rec.State, rec.Chain)
+	}
+}
+
 // A recording that is refused leaves nothing in the spool and no line in the index.
 func TestRefusedRecording(t *testing.T) {
 	index := &shelf{all: map[string]sekisho.Recording{}, fail: errors.New("no room")}
