@@ -44,6 +44,7 @@ Be mei, in another terminal:
   ssh -F mei.ssh_config web1
   ssh -F mei.ssh_config db1 uname -a
   sekisho recordings list; sekisho recordings play SESSION --key ../auditor.key
+  sekisho recordings commands SESSION --key ../auditor.key; sekisho recordings search uname --key ../auditor.key
   echo 'get /etc/hostname hostname' | sftp -F mei.ssh_config db1
   sekisho audit list; sekisho audit verify
 By the gateway's SSH port, %d, with your own ssh-agent (eval "$(ssh-agent)" starts one):
