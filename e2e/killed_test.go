@@ -128,7 +128,7 @@ func (w *witness) Write(p []byte) (int, error) {
 // programs say much, little and often, and back what is typed.
 func programs(round int) [][]string {
 	return [][]string{
-		{"-T", "db1", fmt.Sprintf("echo flood %d; base64 /dev/urandom | head -c 20000000; sleep 60", round)},
+		{"-T", "db1", fmt.Sprintf("echo flood %d; base64 /dev/urandom | head -c 20000000; exec cat", round)},
 		{"-T", "db1", fmt.Sprintf("i=0; while :; do i=$((i+1)); echo line %d $i; sleep 0.001; done", round)},
 		{"-tt", "db1", fmt.Sprintf("stty -echo; echo keys %d; exec cat", round)},
 	}
