@@ -159,3 +159,67 @@ func TestDurableWhileClosed(t *testing.T) {
 		work.Wait()
 	}
 }
+
+// What a batch that failed held is not durable because the next one is, however long it takes to tell all of the failure.
+func TestLaterBatchDoesNotVouch(t *testing.T) {
+	var d faults
+	h := open(t, t.TempDir(), d.into)
+	_, f := h.create()
+	_, other := h.create()
+	cuts := map[string]*spool.File{}
+	for range 7 {
+		session, x := h.create()
+		write(t, x, header())
+		cuts[session] = x
+	}
+	write(t, f, header(), frame(100, 0))
+	flying, fails, cutting, cut := make(chan struct{}), make(chan struct{}), make(chan struct{}, 7), make(chan struct{})
+	var once sync.Once
+	hook := func(file *os.File) (err error) {
+		session, _, _ := strings.Cut(filepath.Base(file.Name()), ".")
+		switch {
+		case strings.HasSuffix(file.Name(), ".log"):
+			once.Do(func() {
+				close(flying)
+				<-fails
+				err = syscall.EIO
+			})
+		case cuts[session] != nil:
+			cutting <- struct{}{}
+			<-cut
+		}
+		return err
+	}
+	d.sync.Store(&hook)
+	synced := make(chan error, 1)
+	go func() { synced <- f.Sync() }()
+	<-flying
+	write(t, f, frame(100, 0)) // into the next batch
+	var work sync.WaitGroup
+	for _, x := range cuts {
+		work.Go(func() { x.Cut([]byte("{}")) })
+	}
+	for range cuts {
+		<-cutting
+	}
+	close(fails)
+	write(t, other, header())
+	later := make(chan error, 1)
+	go func() { later <- other.Sync() }()
+	select {
+	case err := <-later:
+		later <- err
+	case <-time.After(300 * time.Millisecond):
+	}
+	close(cut)
+	work.Wait()
+	if err := <-synced; !errors.Is(err, spool.ErrDisk) {
+		t.Errorf("what was in the batch that failed is said to be durable: %v", err)
+	}
+	ok(t, <-later)
+	f.Close([]byte("{}"))
+	for _, x := range cuts {
+		x.Close([]byte("{}"))
+	}
+	ok(t, other.Close([]byte("{}")))
+}

@@ -35,6 +35,7 @@ type batch struct {
 	ends    map[*File]int64 // how far each session is durable then, in its recording
 	wanted  bool            // somebody waits
 	done    chan struct{}   // closed when err is known
+	landed  bool            // it is known, and being told
 	err     error
 }
 
@@ -192,7 +193,7 @@ func (j *journal) room(b *batch, size int64) (*logFile, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.flying != b { // given up meanwhile
+	if j.flying != b || b.landed { // given up meanwhile
 		j.remove(spare)
 		return nil, ErrSlow
 	}
@@ -204,11 +205,11 @@ func (j *journal) room(b *batch, size int64) (*logFile, error) {
 // land tells a batch's sessions how it went, and lets the next one fly. After an error the file is not written again.
 func (j *journal) land(b *batch, err error) {
 	j.mu.Lock()
-	if j.flying != b {
+	if j.flying != b || b.landed {
 		j.mu.Unlock()
 		return
 	}
-	b.err = named(err)
+	b.err, b.landed = named(err), true
 	l := j.current
 	if err == nil {
 		l.used += int64(len(b.records))
@@ -219,7 +220,9 @@ func (j *journal) land(b *batch, err error) {
 		j.current = nil
 		j.retire(l, false)
 	}
-	j.flying = nil
+	if err == nil {
+		j.flying = nil
+	} // else the next one waits until all know: if it went well first, it would seem to speak for this one as well
 	j.mu.Unlock()
 	for f, end := range b.ends {
 		f.landed(end, b.err)
@@ -227,6 +230,9 @@ func (j *journal) land(b *batch, err error) {
 	b.records, b.ends = nil, nil // sessions hold on to their last batch
 	close(b.done)
 	j.mu.Lock()
+	if j.flying == b {
+		j.flying = nil
+	}
 	j.fly()
 	j.mu.Unlock()
 }
