@@ -8,9 +8,10 @@ import (
 )
 
 // Reset undoes what Filter lets through, so that a terminal is usable after a replay: alternate screen, margins,
-// origin, insert and wrap modes, attributes, character sets, cursor. The cursor stays where it is, or goes back to where it
-// was before the alternate screen: what moves it (1049, DECSTBM, DECOM) stands between DECSC and DECRC.
-const Reset = "\x1b7\x1b[?1049l\x1b7\x1b[r\x1b[?69l\x1b[?6l\x1b8\x1b[0m\x1b[?5l\x1b[4l\x1b[?7h\x0f\x1b(B\x1b)B\x1b[?25h"
+// origin, insert and wrap modes, output that is held back (2026), tab stops (DECST8C), attributes, character sets, cursor.
+// The cursor stays where it is, or goes back to where it was before the alternate screen: what moves it (1049, DECSTBM,
+// DECOM) stands between DECSC and DECRC.
+const Reset = "\x1b[?2026l\x1b[?5W\x1b7\x1b[?1049l\x1b7\x1b[r\x1b[?69l\x1b[?6l\x1b8\x1b[0m\x1b[?5l\x1b[4l\x1b[?7h\x0f\x1b(B\x1b)B\x1b[?25h"
 
 // maxSequence is the longest control sequence that is let through.
 const maxSequence = 64
@@ -168,6 +169,9 @@ func harmless(parameters string, final byte) bool {
 				return false
 			}
 		}
+		return true
+	}
+	if parameters == "?5" && final == 'W' { // DECST8C
 		return true
 	}
 	if strings.Trim(parameters, "0123456789;:") != "" {

@@ -29,6 +29,7 @@ func TestFilter(t *testing.T) {
 		"keyboard":            {"\x1b[>4;2m\x1b[>1u\x1b[=1u\x1b=\x1b>", ""},
 		"printer":             {"\x1b[5i\x1b[?5i", ""},
 		"scrollback":          {"\x1b[3J\x1b[03J\x1b[2;3Jx\x1b[J\x1b[0J\x1b[1J", "x\x1b[J\x1b[0J\x1b[1J"},
+		"tab stops":           {"\x1b[3g\x1bH\x1b[?5W\x1b[?4W", "\x1b[3g\x1bH\x1b[?5W"},
 		"reset":               {"\x1bc\x1b[!p", ""},
 		"repeat without end":  {"x\x1b[2147483647b", "x"},
 		"other character set": {"\x1b%G\x1b%@\x1b#8x", "x"},

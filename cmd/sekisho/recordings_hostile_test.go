@@ -123,6 +123,26 @@ func TestListedSessionIsNoFile(t *testing.T) {
 	}
 }
 
+// A download ends where the server said it would.
+func TestDownloadWithoutEnd(t *testing.T) {
+	home := signedHome(t, endless{})
+	dir := t.TempDir()
+	code, _, errs := runIn(t, home, "recordings", "download", testSession, "-o", filepath.Join(dir, "x.rec"))
+	if left, _ := os.ReadDir(dir); code != 1 || !strings.Contains(errs, "more than the 10 bytes") || len(left) != 0 {
+		t.Errorf("%d %s, left behind: %v", code, errs, left)
+	}
+}
+
+type endless struct{ lying }
+
+func (endless) Download(_ context.Context, _ *connect.Request[apiv1.DownloadRequest], stream *connect.ServerStream[apiv1.DownloadResponse]) error {
+	for {
+		if err := stream.Send(&apiv1.DownloadResponse{Data: make([]byte, 7), Total: 10}); err != nil {
+			return err
+		}
+	}
+}
+
 // JSON is as safe on a terminal as tables are.
 func TestJSONIsSafe(t *testing.T) {
 	hostile := "a\u009b31mb\u202ec\x7fd\U000e0041e\x1b[2Jf関"

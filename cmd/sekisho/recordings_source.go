@@ -101,7 +101,9 @@ func (d *downloading) receive() error {
 		d.begun, d.total, d.open = true, m.Total, m.Open
 	}
 	d.rest = m.Data
-	d.got += int64(len(m.Data))
+	if d.got += int64(len(m.Data)); d.got > d.total {
+		return fmt.Errorf("the server sends more than the %d bytes that it told of", d.total)
+	}
 	return nil
 }
 
