@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -261,6 +262,9 @@ func (c *Config) checkRecipients() error {
 		r, err := recording.ParseRecipient(line.Key)
 		if err != nil {
 			return fmt.Errorf("recording.recipients[%d]: %w", i, err)
+		}
+		if slices.ContainsFunc(c.Recording.keys, func(k recipientKey) bool { return k.ID() == r.ID() }) {
+			return fmt.Errorf("recording.recipients[%d]: key %s is named twice", i, r.ID())
 		}
 		c.Recording.keys = append(c.Recording.keys, recipientKey{r, line.Default == nil || *line.Default})
 	}

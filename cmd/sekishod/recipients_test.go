@@ -187,3 +187,11 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 }
+
+// A key that the configuration names twice is told at start: a recording could not be sealed to it.
+func TestRecipientTwice(t *testing.T) {
+	key := auditorKey(t, "auditors").String()
+	if _, err := loadWith(t, "recording: {recipients: ["+key+", {key: "+key+", default: false}]}\n"); err == nil || !strings.Contains(err.Error(), "recipients[1]") {
+		t.Errorf("error %v", err)
+	}
+}
