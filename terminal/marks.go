@@ -33,8 +33,10 @@ func (c *Commands) marked(family, kind byte, rest string) {
 	case 'A':
 		c.over()
 	case 'B':
-		m.stage, m.input = markedInput, c.here()
 		c.over()
+		if at := c.here(); !c.typedBefore(at) {
+			m.stage, m.input = markedInput, at
+		}
 	case 'E':
 		if family == '6' {
 			line, _, _ := strings.Cut(rest, ";")
@@ -45,6 +47,12 @@ func (c *Commands) marked(family, kind byte, rest string) {
 	case 'D':
 		c.exited(rest)
 	}
+}
+
+// typedBefore reports whether the user had begun to type to the left of a mark B: then the prompt does not end there.
+func (c *Commands) typedBefore(at start) bool {
+	began := c.line.began
+	return began.ok && classify(began.prompt) == shellLike && len(at.prompt) > len(began.prompt) && strings.HasPrefix(at.prompt, began.prompt)
 }
 
 // runs is the mark that a command was taken. Most often its line was read when the cursor left it.

@@ -19,7 +19,10 @@ func (c *Commands) take(at start, first, x, last int, how How, sure Confidence) 
 		if goesOn {
 			c.held = nil
 		}
-		return false
+		if !c.line.editor || goesOn {
+			return false
+		}
+		sure = Low // an editor took it at Enter: these two characters may have been typed
 	}
 	if goesOn {
 		c.extend(text, sure)

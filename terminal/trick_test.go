@@ -76,3 +76,27 @@ func TestToldCommandIsOnScreen(t *testing.T) {
 		}
 	}
 }
+
+// What the user types or has printed within the line does not hide its beginning, or all of it.
+func TestHiddenInTheLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		typed, want string
+		sure        terminal.Confidence
+	}{
+		"mark":      {"evil;\x1b]133;B\a ls", "evil; ls", terminal.High},
+		"given up":  {"evil #^C", "evil #^C", terminal.Low},
+		"two marks": {"evil;\x1b]133;A\a\x1b]133;B\a ls", "evil; ls", terminal.High},
+	} {
+		var found []terminal.Command
+		r := terminal.NewCommands(80, 24, func(cmd terminal.Command) { found = append(found, cmd) })
+		r.Output(0, []byte("\x1b[?2004h$ "))
+		r.Typed(time.Second, terminal.Began, 1)
+		r.Output(2*time.Second, []byte(c.typed))
+		r.Typed(3*time.Second, terminal.Enter, 1)
+		r.Output(4*time.Second, []byte("\r\n\x1b[?2004l\routput\r\n"))
+		r.End(time.Minute)
+		if len(found) != 1 || found[0].Text != c.want || found[0].Confidence != c.sure {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
