@@ -35,6 +35,7 @@ type channel struct {
 	// terminal says that the program has one, takesInput that what the user sends it may be typed. Both stand once started
 	// is closed.
 	terminal, takesInput bool
+	switched             switched
 }
 
 // relayChannel opens the channel at the target as well and relays until both ends have closed it.
@@ -90,7 +91,7 @@ func (c *channel) run(ctx context.Context, nearRequests, farRequests <-chan *ssh
 		errs <- err
 	}
 	down.Go(func() {
-		report(c.warn(c.deliver(c.near, c.far, recording.Output)))
+		report(c.warn(c.deliver(shown{c}, c.far, recording.Output)))
 		report(c.warn(c.endWatch()))
 	})
 	down.Go(func() { report(c.warn(c.deliver(c.near.Stderr(), c.far.Stderr(), recording.Stderr))) })

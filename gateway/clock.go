@@ -43,12 +43,21 @@ func (v *voices) remove(c *channel) {
 
 // say tells all of them a sentence, within a second, and says how many they are.
 func (v *voices) say(sentence string) int {
+	return v.all(func(c *channel) { c.say(sentence) })
+}
+
+// last tells all of them the last sentence that they hear, and gives terminals back as they were.
+func (v *voices) last(sentence string) {
+	v.all(func(c *channel) { c.last(sentence) })
+}
+
+func (v *voices) all(tell func(*channel)) int {
 	v.mu.Lock()
 	all := slices.Collect(maps.Keys(v.channels))
 	v.mu.Unlock()
 	var told sync.WaitGroup
 	for _, c := range all {
-		told.Go(func() { c.say(sentence) })
+		told.Go(func() { tell(c) })
 	}
 	told.Wait()
 	return len(all)
@@ -69,7 +78,7 @@ func (r *relay) holdClock(ctx context.Context, c *clock) {
 	for {
 		wait, warn, over := c.look(r.elapsed(), r.bytesIn.Load()+r.bytesOut.Load())
 		if over != nil {
-			r.voices.say("this session ends: " + over.Error() + ".")
+			r.voices.last("this session ends: " + over.Error() + ".")
 			r.end(fmt.Errorf("%w: %w", errStopped, over))
 			return
 		}

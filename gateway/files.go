@@ -99,6 +99,11 @@ const maxTelling = 4
 // say writes a sentence to the user's standard error, where a program may be in the middle of a line, within a second.
 func (c *channel) say(sentence string) { c.utter("\r\nsekisho: " + sentence + "\r\n") }
 
+// last is say for the end of a session, when nobody but us can give the terminal back as it was.
+func (c *channel) last(sentence string) {
+	c.utter(c.switched.undo() + "\r\nsekisho: " + sentence + "\r\n")
+}
+
 func (c *channel) utter(words string) {
 	if c.telling.Add(1) > maxTelling {
 		c.telling.Add(-1)

@@ -198,7 +198,7 @@ const stopTime = 700 * time.Millisecond
 // lastWord tells the user why the session ends and puts it on the tape. Neither the user nor the disk holds up the end.
 func (r *relay) lastWord(sentence string) {
 	var both sync.WaitGroup
-	both.Go(func() { r.voices.say(sentence) })
+	both.Go(func() { r.voices.last(sentence) })
 	both.Go(func() { r.keepNote(sentence) }) // an error ends the session, which is under way
 	told := make(chan struct{})
 	go func() {

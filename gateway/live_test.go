@@ -274,3 +274,39 @@ func TestUnrecordedIsNotWatched(t *testing.T) {
 		t.Errorf("watched: %v", err)
 	}
 }
+
+// A person whose editor is ended by somebody gets the terminal back as it was before the editor, and the sentence on it.
+func TestStopGivesTheTerminalBack(t *testing.T) {
+	h := newHouse(t)
+	s, err := h.mustClient().NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RequestPty("xterm", 24, 80, ssh.TerminalModes{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start("cat"); err != nil {
+		t.Fatal(err)
+	}
+	const editor = "\x1b[?1049h\x1b[?25l~ an editor"
+	if _, err := io.WriteString(in, editor); err != nil {
+		t.Fatal(err)
+	}
+	hears(t, out, editor)
+	live, _ := h.gateway.Sessions()
+	h.gateway.Stop(live[0].ID, gateway.Order{By: "hana@example.com"})
+	hears(t, told, "\x1b[0m\x1b[?1049l\x1b[?25h\r\nsekisho: this session is ended by hana@example.com.")
+	h.endsBy("hana@example.com")
+}

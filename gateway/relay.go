@@ -144,7 +144,7 @@ func (r *relay) breakOff(cause error) {
 		if r.journal.failure() != nil {
 			sentence = "this session must be noted in the audit log and the log takes nothing more, so it ends. Tell an administrator."
 		}
-		r.voices.say(sentence)
+		r.voices.last(sentence)
 		r.end(cause)
 	})
 }
@@ -182,7 +182,7 @@ func (r *relay) stop() {
 	if o := r.order.Load(); o != nil {
 		r.lastWord(o.sentence())
 	} else {
-		r.voices.say("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
+		r.voices.last("this session is ended: the gateway goes down, or the sign-in or the policies do not allow it any more.")
 	}
 	r.end(r.stopped())
 }

@@ -124,6 +124,7 @@ func (c *channel) judgePTY(ctx context.Context, req *ssh.Request) (bool, error) 
 	case !c.decision.Limits.PTY:
 		return false, c.refuseRequest(ctx, req.Type, notAllowed)
 	}
+	c.switched.watched.Store(true)
 	entry := recording.PTY{Term: pty.Term, Cols: pty.Columns, Rows: pty.Rows, Modes: []byte(pty.Modes)}
 	return true, c.took(req.Type, fmt.Sprintf("%s %dx%d", printable(pty.Term), pty.Columns, pty.Rows), recording.PTYRequest, entry.Encode())
 }
