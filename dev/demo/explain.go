@@ -51,6 +51,8 @@ By the gateway's SSH port, %d, with your own ssh-agent (eval "$(ssh-agent)" star
   sekisho login --agent; ssh -F mei.ssh_config %s%%db1@sekisho-gateway
 By a forward, once @forward("127.0.0.1:*") stands below @audit("strict") in ../sekishod/policies/demo.cedar:
   ssh -F mei.ssh_config -L 8000:127.0.0.1:%d db1   # then curl http://127.0.0.1:8000/healthz
+Live, once Action::"watchSessions" stands beside Action::"readAudit" of sre-look in the same file:
+  sekisho sessions list; sekisho sessions watch SESSION --key ../auditor.key; sekisho sessions end SESSION
 
 Ctrl-C ends everything. DEMO_DIR=FOLDER make demo keeps its state in that folder; otherwise it is deleted.
 `, h.URL, h.Dir, mei.Password, mei.Group, ken.Password, ken.Group, hana.Password, hana.Group,
