@@ -115,6 +115,7 @@ func (h *house) file() string { return filepath.Join(h.Dir, "demo.json") }
 
 // stop ends the demo and all that it started.
 func (h *house) stop() error {
+	defer func() { endGuests(h.Dir) }()
 	h.life.Close()
 	select {
 	case err := <-h.ended:
@@ -152,20 +153,42 @@ func (h *house) describe(set func(name, value string)) {
 // noneLeft reports processes that were started from dir, work there, or have their home there, as what somebody's ssh
 // started has.
 func noneLeft(dir string) error {
-	procs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return err
-	}
 	var left []string
-	for _, p := range procs {
-		text, _ := os.ReadFile(filepath.Join(p, "cmdline"))
-		environ, _ := os.ReadFile(filepath.Join(p, "environ"))
-		if filepath.Base(p) != strconv.Itoa(os.Getpid()) && (bytes.Contains(text, []byte(dir)) || bytes.Contains(environ, []byte("HOME="+dir))) {
-			left = append(left, filepath.Base(p)+" "+strings.ReplaceAll(string(text), "\x00", " "))
-		}
+	for _, p := range processesOf(dir) {
+		left = append(left, fmt.Sprintf("%d %s", p.pid, p.command))
 	}
 	if left != nil {
 		return fmt.Errorf("processes left:\n%s", strings.Join(left, "\n"))
 	}
 	return nil
+}
+
+type process struct {
+	pid     int
+	command string
+	guest   bool // has its home there
+}
+
+func processesOf(dir string) (all []process) {
+	folders, _ := filepath.Glob("/proc/[0-9]*")
+	for _, f := range folders {
+		text, _ := os.ReadFile(filepath.Join(f, "cmdline"))
+		environ, _ := os.ReadFile(filepath.Join(f, "environ"))
+		pid, _ := strconv.Atoi(filepath.Base(f))
+		p := process{pid, strings.ReplaceAll(string(text), "\x00", " "), bytes.Contains(environ, []byte("HOME="+dir+"/"))}
+		if pid != os.Getpid() && (p.guest || bytes.Contains(text, []byte(dir+"/"))) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// endGuests ends the programs on targets whose sshd is gone, as those machines would when they go down: a sleep notices
+// nothing by itself.
+func endGuests(dir string) {
+	for _, p := range processesOf(dir) {
+		if p.guest {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
 }
