@@ -52,14 +52,10 @@ func (l *lossy) loss() []byte {
 
 func (l *lossy) holding() int { return len(l.bytes) + heldEntry*len(l.held) + l.taken }
 
-func streams(kind recording.Kind) bool {
-	return kind == recording.Output || kind == recording.Stderr || kind == recording.Input
-}
-
 // hold keeps an entry for the syncer and gives its place, or drops it. The lock is held.
 func (t *tape) hold(e recording.Entry) uint64 {
 	l, most := t.lossy, maxHeld
-	if streams(e.Kind) {
+	if e.Kind.Stream() {
 		most -= heldReserve
 	}
 	switch {
@@ -93,7 +89,7 @@ func (t *tape) keep(e recording.Entry, missing int64) {
 func (t *tape) drop(why error, kind recording.Kind, size int) {
 	l := t.lossy
 	l.gap = why
-	if streams(kind) {
+	if kind.Stream() {
 		l.missing += int64(size)
 		l.total += int64(size)
 		t.meter.lost.Add(int64(size))

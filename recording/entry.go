@@ -53,8 +53,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// stream reports whether the data of k are a piece of a byte stream, which may be split anywhere.
-func (k Kind) stream() bool { return k == Output || k == Stderr || k == Input }
+// Stream reports whether the data of k are a piece of a byte stream, which may be split anywhere.
+func (k Kind) Stream() bool { return k == Output || k == Stderr || k == Input }
 
 func (k Kind) known() bool {
 	return k == kindSession || k == kindEnd || k >= Output && k <= Typed || k >= ChannelOpen && k <= Lost

@@ -142,7 +142,7 @@ func (w *Writer) Append(e Entry) error {
 	if e.At < 0 {
 		return fmt.Errorf("append %s: time %s is before the session", e.Kind, e.At)
 	}
-	if len(e.Data) > MaxData && !e.Kind.stream() {
+	if len(e.Data) > MaxData && !e.Kind.Stream() {
 		return fmt.Errorf("append %s: %d bytes, more than %d", e.Kind, len(e.Data), MaxData)
 	}
 	for {
@@ -150,7 +150,7 @@ func (w *Writer) Append(e Entry) error {
 		piece.Data = e.Data[:min(len(e.Data), MaxData)]
 		switch room := maxPlain - w.used - entryHeader; {
 		case len(piece.Data) <= room:
-		case e.Kind.stream() && room >= minPiece:
+		case e.Kind.Stream() && room >= minPiece:
 			piece.Data = e.Data[:room]
 		default:
 			if err := w.push(); err != nil {

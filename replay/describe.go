@@ -58,7 +58,7 @@ func describe(e recording.Entry) (string, error) {
 	case recording.Forward:
 		return describeForward(e.Data)
 	}
-	if stream(e.Kind) {
+	if e.Kind.Stream() {
 		return fmt.Sprintf("%d bytes", len(e.Data)), nil
 	}
 	return "", nil

@@ -103,7 +103,7 @@ type jsonLine struct {
 func jsonEntry(e recording.Entry) jsonLine {
 	line := jsonLine{At: Seconds(e.At), Channel: e.Channel, Kind: e.Kind.String()}
 	switch {
-	case !stream(e.Kind):
+	case !e.Kind.Stream():
 		line.Words, _ = describe(e)
 		if (e.Kind == recording.File || e.Kind == recording.Forward) && utf8.Valid(e.Data) && json.Valid(e.Data) {
 			line.Detail = e.Data

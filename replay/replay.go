@@ -82,11 +82,6 @@ func ofProgram(k recording.Kind) bool {
 // ofChannel leaves out what may stand for the whole connection, whose channel is 0 as the first channel's is.
 func ofChannel(k recording.Kind) bool { return k != recording.Note }
 
-// stream reports whether the data of k are a piece of a byte stream, which may be split anywhere.
-func stream(k recording.Kind) bool {
-	return k == recording.Output || k == recording.Stderr || k == recording.Input
-}
-
 // whole makes nil of the end of a whole recording and leaves other ends as they are.
 func whole(end error) error {
 	if errors.Is(end, io.EOF) {

@@ -200,6 +200,3 @@ func words(s string) string {
 		return r
 	}, s)
 }
-
-// Clock is a time within a session for people, such as 0:01:02.345.
-func Clock(at time.Duration) string { return clock(at) }

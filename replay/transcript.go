@@ -24,7 +24,7 @@ func Transcript(w io.Writer, r Source) error {
 	end, err := each(r, t.entry)
 	t.view.end()
 	if how, at, ok := r.End(); ok {
-		fmt.Fprintf(out, "# %s ended: %s\n", clock(at), printable(string(how)))
+		fmt.Fprintf(out, "# %s ended: %s\n", Clock(at), printable(string(how)))
 	} else if end != nil {
 		fmt.Fprintf(out, "# %s\n", end)
 	}
@@ -45,10 +45,10 @@ type transcript struct {
 }
 
 func (t *transcript) entry(e recording.Entry) error {
-	if stream(e.Kind) || e.Kind == recording.PTYRequest || e.Kind == recording.Resize {
+	if e.Kind.Stream() || e.Kind == recording.PTYRequest || e.Kind == recording.Resize {
 		t.view.entry(e)
 	}
-	if stream(e.Kind) || e.Kind == recording.Typed {
+	if e.Kind.Stream() || e.Kind == recording.Typed {
 		return nil
 	}
 	switch c := t.view.channels[e.Channel]; {
@@ -57,7 +57,7 @@ func (t *transcript) entry(e recording.Entry) error {
 	case e.Kind == recording.ExitStatus, e.Kind == recording.ExitSignal, c != nil && c.screen == nil:
 		t.view.flush(e.Channel, e.At)
 	}
-	_, err := fmt.Fprintf(t.out, "# %s channel %d: %s\n", clock(e.At), e.Channel, Describe(e))
+	_, err := fmt.Fprintf(t.out, "# %s channel %d: %s\n", Clock(e.At), e.Channel, Describe(e))
 	return err
 }
 
@@ -71,8 +71,8 @@ func (t *transcript) line(l shown) {
 	t.out.WriteByte('\n')
 }
 
-// clock is a time within the session, such as 0:01:02.345.
-func clock(at time.Duration) string {
+// Clock is a time within a session for people, such as 0:01:02.345.
+func Clock(at time.Duration) string {
 	at = at.Round(time.Millisecond)
 	return fmt.Sprintf("%d:%02d:%02d.%03d", at/time.Hour, at/time.Minute%60, at/time.Second%60, at/time.Millisecond%1000)
 }

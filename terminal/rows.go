@@ -43,9 +43,7 @@ func (s *Screen) AppendRow(dst []byte, y, from, to int) []byte {
 	dst = append(dst, "\x1b[0m"...)
 	for x := max(from, 0); x < min(to, s.cols); x++ {
 		c := r.at(x)
-		look := c.style
-		look.flags &^= wideHead | wideTail
-		if look != pen {
+		if look := c.look(); look != pen {
 			pen = look
 			dst = pen.appendSGR(dst)
 		}
