@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"connectrpc.com/connect"
@@ -202,7 +201,7 @@ func (k *check) say(r audit.Report) string {
 }
 
 func headline(r audit.Report) string {
-	return fmt.Sprintf("%s, root %s, signed by %s: nothing was changed.", counted(int(r.Events), "event"), r.Root, plain(r.Signer))
+	return fmt.Sprintf("%s, root %s, signed by %s: nothing was changed.", count(int(r.Events), "event"), r.Root, plain(r.Signer))
 }
 
 // wrong tells the person that the log is not what it should be.
@@ -248,17 +247,7 @@ func (k *check) remember(checkpoint string) error {
 	if err != nil {
 		return err
 	}
-	path := h.Path(memoryFile)
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("remember the checkpoint: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := replace(h.Path(memoryFile), append(text, '\n')); err != nil {
 		return fmt.Errorf("remember the checkpoint: %w", err)
 	}
 	return nil

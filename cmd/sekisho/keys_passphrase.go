@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/sekisho/sekisho"
@@ -87,28 +86,14 @@ func (cmd *keysPassphraseCmd) protect(a *app, key *recording.PrivateKey) ([]byte
 	return key.Encrypt(passphrase)
 }
 
-// replacePrivate puts text in the place of a private key's file, all or nothing also after a crash. Where the name is
-// a symbolic link, what it leads to is replaced.
+// replacePrivate puts text in the place of a private key's file. Where the name is a symbolic link, what it leads to is
+// replaced.
 func replacePrivate(path string, text []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return fmt.Errorf("find the file: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return syncFolder(filepath.Dir(path))
+	return replace(path, text)
 }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
