@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/mattn/go-isatty"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/client"
@@ -76,10 +75,12 @@ func (a *app) close() error {
 }
 
 func newApp(ctx context.Context, in io.Reader, out, errs *os.File) *app {
+	_, toTerminal := terminalAt(out)
+	_, tellsTerminal := terminalAt(errs)
 	return &app{
 		ctx: ctx, in: in, out: out, err: errs,
-		colour:   isatty.IsTerminal(out.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
-		terminal: isatty.IsTerminal(errs.Fd()),
+		colour:   toTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		terminal: tellsTerminal,
 	}
 }
 

@@ -25,8 +25,8 @@ var errNoTerminal = errors.New("there is no terminal to ask at")
 // ask reads a line from the terminal on stdin without showing it. Where stdin is none, the error is errNoTerminal.
 // The terminal is left as it was found, also when the person interrupts.
 func (a *app) ask(what string) ([]byte, error) {
-	f, ok := a.in.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	f, ok := terminalAt(a.in)
+	if !ok {
 		return nil, errNoTerminal
 	}
 	fd := int(f.Fd())

@@ -25,13 +25,6 @@ func (cmd *logoutCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "Signed out (%s).\n", counted(ended, "sign-in"))
+	fmt.Fprintf(a.out, "Signed out (%s).\n", count(ended, "sign-in"))
 	return nil
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -4,12 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/mattn/go-isatty"
 )
+
+// terminalAt is the terminal that a stream of the command stands on; ok is false where it is none.
+func terminalAt(stream any) (f *os.File, ok bool) {
+	f, ok = stream.(*os.File)
+	return f, ok && isatty.IsTerminal(f.Fd())
+}
 
 // json prints v as indented JSON: what --json means on every command.
 func (a *app) json(v any) error {
@@ -105,4 +114,12 @@ func until(now, end time.Time) string {
 		return fmt.Sprintf("%d h %d min", int(left.Hours()), int(left.Minutes())%60)
 	}
 	return fmt.Sprintf("%d days", int(left.Hours()/24))
+}
+
+// count words a number of things whose plural ends in s.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

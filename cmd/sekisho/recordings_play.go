@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
-
-	"github.com/mattn/go-isatty"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/recording"
@@ -127,7 +124,7 @@ func (cmd *recordingsPlayCmd) tell(a *app, r *recording.Reader) error {
 			plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
 	}
 	err := cmd.play(a, r)
-	if f, ok := a.out.(*os.File); ok && isatty.IsTerminal(f.Fd()) { // leave it as it was found
+	if _, ok := terminalAt(a.out); ok { // leave it as it was found
 		fmt.Fprint(a.out, terminal.Reset+"\r\n")
 	}
 	if errors.Is(err, io.EOF) {

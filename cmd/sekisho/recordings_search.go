@@ -345,10 +345,3 @@ func (s *searching) conclude() error {
 	}
 	return nil
 }
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"unicode/utf8"
 
-	"github.com/mattn/go-isatty"
 	"golang.org/x/term"
 
 	"github.com/sekisho/sekisho/terminal"
@@ -21,9 +20,9 @@ type playground struct {
 
 // playground takes the terminal, if both ends of the command are on one; ok is false if not.
 func (a *app) playground() (p *playground, ok bool) {
-	in, isIn := a.in.(*os.File)
-	out, isOut := a.out.(*os.File)
-	if !isIn || !isOut || !isatty.IsTerminal(in.Fd()) || !isatty.IsTerminal(out.Fd()) {
+	in, isIn := terminalAt(a.in)
+	out, isOut := terminalAt(a.out)
+	if !isIn || !isOut {
 		return nil, false
 	}
 	return &playground{in: in, out: out, keys: make(chan string, 64)}, true

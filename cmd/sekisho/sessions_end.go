@@ -3,11 +3,9 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"os"
 	"strings"
 
 	"connectrpc.com/connect"
-	"github.com/mattn/go-isatty"
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
@@ -60,7 +58,7 @@ func (cmd *sessionsEndCmd) Run(a *app) error {
 
 func (cmd *sessionsEndCmd) report(a *app, m *apiv1.EndSessionsResponse) error {
 	if m.Others > 0 {
-		fmt.Fprintf(a.err, "%s that you may not end.\n", several(int(m.Others), "There is 1 session more", "There are %d sessions more"))
+		fmt.Fprintf(a.err, "Not ended: %s that you may not end.\n", count(int(m.Others), "session"))
 	}
 	if cmd.JSON {
 		if err := a.json(append([]string{}, m.Sessions...)); err != nil {
@@ -86,7 +84,7 @@ func (cmd *sessionsEndCmd) report(a *app, m *apiv1.EndSessionsResponse) error {
 
 // confirm asks somebody at a terminal; where nobody is, --yes must be given.
 func (cmd *sessionsEndCmd) confirm(a *app) (bool, error) {
-	if f, ok := a.in.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) || !a.terminal {
+	if _, ok := terminalAt(a.in); !ok || !a.terminal {
 		return false, &usageError{"all sessions of a person end only with --yes, where nobody can be asked"}
 	}
 	all, more, err := a.liveSessions(&apiv1.ListSessionsRequest{Person: cmd.Person, Limit: 1000})
@@ -103,18 +101,10 @@ func (cmd *sessionsEndCmd) confirm(a *app) (bool, error) {
 	if n == 0 && !more {
 		return true, nil // the server says so
 	}
-	fmt.Fprintf(a.err, "End %s of %s? [y/N] ", several(n, "1 session", "%d sessions"), plain(cmd.Person))
+	fmt.Fprintf(a.err, "End %s of %s? [y/N] ", count(n, "session"), plain(cmd.Person))
 	line, _ := bufio.NewReader(a.in).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(line)); answer == "y" || answer == "yes" {
 		return true, nil
 	}
 	return false, &sekisho.Refusal{Sentence: "Nothing was ended."}
-}
-
-// several words a number of things.
-func several(n int, one, more string) string {
-	if n == 1 {
-		return one
-	}
-	return fmt.Sprintf(more, n)
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"connectrpc.com/connect"
-	"github.com/mattn/go-isatty"
 	"golang.org/x/term"
 
 	"github.com/sekisho/sekisho"
@@ -58,8 +56,7 @@ func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
 	s := r.Header().Session
 	fmt.Fprintf(a.err, "%s as %s on %s, since %s; q or Ctrl-C leaves.\n", plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
 	restore, raw := a.listen(leave)
-	tty, onTerminal := a.out.(*os.File)
-	onTerminal = onTerminal && isatty.IsTerminal(tty.Fd())
+	_, onTerminal := terminalAt(a.out)
 	v := &view{
 		out: a.out, raw: raw && onTerminal, paint: onTerminal, only: cmd.Channel, channels: map[uint32]*seen{},
 		live: func() bool { return f.at >= f.now },
@@ -90,8 +87,8 @@ func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
 // listen reads keys where there is somebody to press them, and calls leave for q and Ctrl-C. restore makes the terminal as
 // it was; raw says that line feeds need carriage returns until then.
 func (a *app) listen(leave func()) (restore func(), raw bool) {
-	in, ok := a.in.(*os.File)
-	if !ok || !isatty.IsTerminal(in.Fd()) {
+	in, ok := terminalAt(a.in)
+	if !ok {
 		return func() {}, false
 	}
 	was, err := term.MakeRaw(int(in.Fd()))
