@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -18,8 +17,6 @@ const (
 	slowest, fastest = 1.0 / 16, 1024.0
 	// leastFrame is the time between two paintings, mostFrame the longest until the status line is painted again.
 	leastFrame, mostFrame = 33 * time.Millisecond, 250 * time.Millisecond
-	// leastCols and leastRows are what a terminal must have to show anything.
-	leastCols, leastRows = 20, 4
 	// maxFindText is how many bytes of text can be looked for.
 	maxFindText = 200
 )
@@ -32,20 +29,18 @@ type player struct {
 	idle time.Duration // longest pause, 0 for none
 	stop func() bool   // whether a search is to end
 
-	cols, rows int // of the terminal
-	speed      float64
-	paused     bool
-	done       bool
-	help       bool
-	asking     bool // for a text to find
-	asked      string
-	find       string
-	message    string
+	canvas
+	speed   float64
+	paused  bool
+	done    bool
+	help    bool
+	asking  bool // for a text to find
+	asked   string
+	find    string
+	message string
 
-	since   time.Time     // from when on the picture stays
-	beyond  time.Duration // how far after the picture's change the time was then
-	painted [][]byte      // the rows as they are on the terminal, to paint only those that change
-	buf     []byte
+	since  time.Time     // from when on the picture stays
+	beyond time.Duration // how far after the picture's change the time was then
 }
 
 func newPlayer(film *replay.Film, speed float64, idle time.Duration) *player {
@@ -229,71 +224,22 @@ func (p *player) search(now time.Time) {
 	p.message = "found: " + p.find
 }
 
-// size takes the size of the terminal; whatever was on it is painted anew when that changes.
-func (p *player) size(cols, rows int) {
-	if cols != p.cols || rows != p.rows {
-		p.cols, p.rows, p.painted = cols, rows, nil
-	}
-}
-
-// paint gives what makes the terminal show the picture and the status line: nothing but text, SGR, cursor movement and
-// erasing to the end of a row.
+// paint gives what makes the terminal show the picture and the status line.
 func (p *player) paint(now time.Time) []byte {
-	p.buf = append(p.buf[:0], "\x1b[?25l"...)
-	if p.painted == nil {
-		p.buf = append(p.buf, "\x1b[0m\x1b[2J"...)
-		p.painted = make([][]byte, max(p.rows, 0))
-	}
 	switch {
-	case p.cols < leastCols || p.rows < leastRows:
-		p.row(0, []byte("too small"))
+	case !p.begin():
 	case p.help:
-		p.paintHelp()
+		p.lines(playerKeys, "any key goes on")
 	default:
-		p.paintPicture(now)
+		p.picture(p.head.Screen(), p.status(now))
 	}
 	return p.buf
 }
 
-// row paints one row, unless it is there already.
-func (p *player) row(y int, text []byte) {
-	if y >= len(p.painted) || p.painted[y] != nil && bytes.Equal(p.painted[y], text) {
-		return
-	}
-	p.painted[y] = append([]byte{}, text...) // never nil, which means: not painted
-	p.buf = fmt.Appendf(p.buf, "\x1b[%d;1H", y+1)
-	p.buf = append(p.buf, text...)
-	p.buf = append(p.buf, "\x1b[0m\x1b[K"...)
-}
-
-func (p *player) paintPicture(now time.Time) {
-	s := p.head.Screen()
-	cols, rows := s.Size()
-	x, y := s.Cursor()
-	left, top := within(x, cols, p.cols), within(y, rows, p.rows-1)
-	var text []byte
-	for i := range p.rows - 1 {
-		text = text[:0]
-		if i < rows {
-			text = s.AppendRow(text, top+i, left, min(cols, left+p.cols))
-		}
-		p.row(i, text)
-	}
-	p.row(p.rows-1, p.status(now))
-	if !s.CursorHidden() {
-		p.buf = fmt.Appendf(p.buf, "\x1b[%d;%dH\x1b[?25h", y-top+1, x-left+1)
-	}
-}
-
-// within is the first of n places of which only some can be seen, so that one of them, the cursor's, is.
-func within(cursor, n, seen int) int {
-	return max(0, min(cursor-seen+1, n-seen))
-}
-
 // status is the line at the bottom.
-func (p *player) status(now time.Time) []byte {
+func (p *player) status(now time.Time) string {
 	if p.asking {
-		return p.bar("find: " + p.asked + "_")
+		return "find: " + p.asked + "_"
 	}
 	state := ">"
 	if _, more := p.head.Next(); !more {
@@ -302,8 +248,8 @@ func (p *player) status(now time.Time) []byte {
 		state = "||"
 	}
 	words := []string{state, brief(p.shown(now)) + " / " + brief(p.film.Length), fmt.Sprintf("%gx", p.speed)}
-	if cols, rows := p.head.Screen().Size(); cols > p.cols || rows > p.rows-1 {
-		words = append(words, fmt.Sprintf("[cut: %dx%d]", cols, rows))
+	if note, cut := p.cutNote(p.head.Screen()); cut {
+		words = append(words, note)
 	}
 	switch i := p.running(p.shown(now)); {
 	case p.message != "":
@@ -313,27 +259,7 @@ func (p *player) status(now time.Time) []byte {
 	default:
 		words = append(words, "? help")
 	}
-	return p.bar(strings.Join(words, "  "))
-}
-
-// bar is a row in reverse. It is cut so that no terminal has to wrap it, however wide it takes characters to be.
-func (p *player) bar(text string) []byte {
-	var b strings.Builder
-	left := p.cols - 1
-	for _, r := range plain(text) {
-		w := 1
-		if r > 0x7e {
-			w = 2
-		}
-		if left -= w; left < 0 {
-			break
-		}
-		b.WriteRune(r)
-	}
-	if left > 0 {
-		b.WriteString(strings.Repeat(" ", left))
-	}
-	return []byte("\x1b[7m" + b.String())
+	return strings.Join(words, "  ")
 }
 
 // brief is a time within a session without fractions of a second.
@@ -352,17 +278,6 @@ var playerKeys = []string{
 	"g G         beginning, end",
 	"/ n         find a text, find it again",
 	"q           quit",
-}
-
-func (p *player) paintHelp() {
-	for i := range p.rows - 1 {
-		text := ""
-		if i < len(playerKeys) {
-			text = playerKeys[i][:min(len(playerKeys[i]), p.cols-1)]
-		}
-		p.row(i, []byte(text))
-	}
-	p.row(p.rows-1, p.bar("any key goes on"))
 }
 
 // screening is a terminal on which a player plays.

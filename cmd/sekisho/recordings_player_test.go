@@ -171,10 +171,18 @@ func TestPlayerSizes(t *testing.T) {
 	if lines := stage(p, s, p.since); lines[2] != "0123456789abcdefghi" || !strings.Contains(lines[3], "[cut: 20x5]") {
 		t.Errorf("%q", lines)
 	}
-	for _, size := range [][2]int{{10, 3}, {1, 1}, {0, 0}, {19, 50}} {
-		p.size(size[0], size[1])
-		if out := p.paint(p.since); size[1] > 0 && !bytes.Contains(out, []byte("too small")) {
-			t.Errorf("%v: %q", size, out)
+	s = terminal.NewScreen(20, 3)
+	p.size(20, 3)
+	if lines := stage(p, s, p.since); lines[1] != "0123456789abcdefghi" || !strings.HasPrefix(lines[2], "end") {
+		t.Errorf("%q", lines)
+	}
+	for _, c := range []struct {
+		cols, rows int
+		says       string
+	}{{10, 3, "too small"}, {20, 2, "too small"}, {19, 50, "too small"}, {3, 1, "too"}, {1, 1, "t"}, {0, 0, ""}} {
+		p.size(c.cols, c.rows)
+		if out := string(p.paint(p.since)); !strings.HasSuffix(out, "H"+c.says+"\x1b[0m\x1b[K") && c.rows > 0 {
+			t.Errorf("%dx%d: %q", c.cols, c.rows, out)
 		}
 	}
 }
