@@ -171,7 +171,7 @@ func newHouse(t *testing.T) *house {
 		},
 		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: h.set.Load, Store: h.db, Note: h.log.Append, Events: h.log,
-		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
+		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.Wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
 		Cut: func(connector string) { h.cut = append(h.cut, connector) },
 		Now: h.now, Log: logger,
 	}))(t)

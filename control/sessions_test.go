@@ -15,6 +15,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/control"
 	"github.com/sekisho/sekisho/policy"
 )
 
@@ -25,7 +26,7 @@ type liveSessions struct {
 	tapes    map[string]*growing
 	watching map[string]int
 	stopped  []string // session, by, reason
-	changed  bell
+	changed  control.Bell
 }
 
 func newLiveSessions() *liveSessions {
@@ -103,27 +104,27 @@ type growing struct {
 	mu   sync.Mutex
 	data []byte
 	over bool
-	more bell
+	more control.Bell
 }
 
 func (g *growing) state() (data []byte, over bool, more <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.data, g.over, g.more.wait()
+	return g.data, g.over, g.more.Wait()
 }
 
 func (g *growing) write(text string) {
 	g.mu.Lock()
 	g.data = append(g.data, text...)
 	g.mu.Unlock()
-	g.more.ring()
+	g.more.Ring()
 }
 
 func (g *growing) end() {
 	g.mu.Lock()
 	g.over = true
 	g.mu.Unlock()
-	g.more.ring()
+	g.more.Ring()
 }
 
 type grower struct {
@@ -152,30 +153,6 @@ func (g *grower) Read(p []byte) (int, error) {
 }
 
 func (g *grower) Close() error { return nil }
-
-// bell wakes who waits.
-type bell struct {
-	mu   sync.Mutex
-	next chan struct{}
-}
-
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next == nil {
-		b.next = make(chan struct{})
-	}
-	return b.next
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next != nil {
-		close(b.next)
-		b.next = nil
-	}
-}
 
 func (d *device) sessions(req *apiv1.ListSessionsRequest) (ids []string, res *apiv1.ListSessionsResponse) {
 	d.house.t.Helper()
@@ -410,12 +387,12 @@ func TestWatchEnds(t *testing.T) {
 			if _, err := d.SignIn.End(t.Context(), connect.NewRequest(&apiv1.EndRequest{})); err != nil {
 				t.Fatal(err)
 			}
-			h.live.changed.ring()
+			h.live.changed.Ring()
 		}, connect.CodeUnauthenticated, "not allowed any more"},
-		"sign-in expired": {func(h *house, d *device) { h.pass(24 * time.Hour); h.live.changed.ring() }, connect.CodeUnauthenticated, "not allowed any more"},
+		"sign-in expired": {func(h *house, d *device) { h.pass(24 * time.Hour); h.live.changed.Ring() }, connect.CodeUnauthenticated, "not allowed any more"},
 		"policy": {func(h *house, d *device) {
 			h.set.Store(must(policy.Load(nil))(t))
-			h.live.changed.ring()
+			h.live.changed.Ring()
 		}, connect.CodePermissionDenied, "not allowed any more"},
 		"house": {func(h *house, d *device) { close(h.closing) }, connect.CodeUnavailable, "This house is going down."},
 	} {
@@ -427,7 +404,7 @@ func TestWatchEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h.live.changed.ring() // nothing has changed for them
+			h.live.changed.Ring() // nothing has changed for them
 			h.live.tapes[session].write("still")
 			w.see(5)
 			c.change(h, wen)
@@ -453,7 +430,7 @@ func TestWatcherThatTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.set.Store(must(policy.Load(nil))(t))
-	h.live.changed.ring()
+	h.live.changed.Ring()
 	if why := h.unwatched(session); why != "not allowed any more" {
 		t.Errorf("why: %q", why)
 	}

@@ -49,7 +49,7 @@ type house struct {
 	gateway  *gateway.Gateway
 	control  http.Handler
 	recheck  atomic.Bool   // open sessions are to be judged again
-	changed  bell          // rings when calls that last are to be judged again
+	changed  control.Bell  // rings when calls that last are to be judged again
 	closing  chan struct{} // closed when they are to end
 	port     ssh.Signer    // host key of the SSH port and of audited sessions, without a certificate
 }
@@ -242,7 +242,7 @@ func (h *house) newControl() (http.Handler, error) {
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
 		OpenRecording: h.recorder.open, Live: liveSessions{h.gateway}, FollowRecording: h.recorder.follow,
-		Changed: h.changed.wait, Closing: h.closing, Linked: h.registry.Linked, Cut: h.registry.Cut,
+		Changed: h.changed.Wait, Closing: h.closing, Linked: h.registry.Linked, Cut: h.registry.Cut,
 		Now: time.Now, Log: h.log,
 	})
 }

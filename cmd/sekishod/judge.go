@@ -60,7 +60,7 @@ func (h *house) note(ctx context.Context, events ...*sekisho.Event) error {
 	for _, ev := range events {
 		if ev.Kind == sekisho.EventSignInEnded {
 			h.gateway.End(func(s sekisho.Session) bool { return s.SignIn == ev.SignIn })
-			h.changed.ring()
+			h.changed.Ring()
 		}
 	}
 	return nil
@@ -74,22 +74,15 @@ const (
 // watchSessions judges open sessions again when the policies have changed, and every expiryPause for sign-ins whose
 // time is up. Who may not any more is ended.
 func (h *house) watchSessions(ctx context.Context) {
-	tick := time.NewTicker(recheckPause)
-	defer tick.Stop()
 	last := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, recheckPause, func() {
 		if !h.recheck.CompareAndSwap(true, false) && time.Since(last) < expiryPause {
-			continue
+			return
 		}
 		last = time.Now()
 		h.endUnallowed(ctx)
-		h.changed.ring()
-	}
+		h.changed.Ring()
+	})
 }
 
 func (h *house) endUnallowed(ctx context.Context) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"sync"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/gateway"
@@ -22,29 +21,4 @@ func (l liveSessions) Watch(_ context.Context, session, who string) (told int, l
 
 func (l liveSessions) Stop(_ context.Context, session, by, reason string) (bool, error) {
 	return l.Gateway.Stop(session, gateway.Order{By: by, Reason: reason}), nil
-}
-
-// bell wakes everybody who waits for it, each time it rings.
-type bell struct {
-	mu   sync.Mutex
-	next chan struct{}
-}
-
-// wait gives a channel that is closed when the bell rings next.
-func (b *bell) wait() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next == nil {
-		b.next = make(chan struct{})
-	}
-	return b.next
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.next != nil {
-		close(b.next)
-		b.next = nil
-	}
 }

@@ -65,18 +65,11 @@ func (p *policies) load(ctx context.Context) error {
 
 // watch looks at the folder every second until ctx is done.
 func (p *policies) watch(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := p.load(ctx); err != nil && ctx.Err() == nil {
-				p.log.Error("policies not taken over; the old ones stay in force", "error", err)
-			}
+	every(ctx, time.Second, func() {
+		if err := p.load(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("policies not taken over; the old ones stay in force", "error", err)
 		}
-	}
+	})
 }
 
 func readPolicies(dir string) ([]policy.File, error) {

@@ -13,9 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	apiv1 "github.com/sekisho/sekisho/api/v1"
-
 	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/policy"
 	"github.com/sekisho/sekisho/recording"
 )
@@ -98,14 +97,7 @@ func (r *recipients) watch(ctx context.Context) {
 	if r.dir == "" {
 		return
 	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, time.Second, func() {
 		err := r.load(ctx)
 		if ctx.Err() != nil {
 			return
@@ -114,7 +106,7 @@ func (r *recipients) watch(ctx context.Context) {
 			r.log.Error("recipients not taken over; the old ones stay in force", "error", err)
 		}
 		r.refused = fmt.Sprint(err)
-	}
+	})
 }
 
 // read gives the keys of the configuration and those of the folder, each once. A key of the folder is one by default,

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,19 +88,9 @@ func (r *recorder) begin(ctx context.Context, t *sealedTape, to []recording.Reci
 
 // sweep ends the segments of idle sessions whose time has come, until ctx is done.
 func (r *recorder) sweep(ctx context.Context) {
-	tick := time.NewTicker(r.segmentTime / 10)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	every(ctx, r.segmentTime/10, func() {
 		r.mu.Lock()
-		var all []*sealedTape
-		for t := range r.tapes {
-			all = append(all, t)
-		}
+		all := slices.Collect(maps.Keys(r.tapes))
 		r.mu.Unlock()
 		for _, t := range all {
 			t.mu.Lock()
@@ -108,7 +100,7 @@ func (r *recorder) sweep(ctx context.Context) {
 				r.log.Error("cut recording", "session", t.entry.Session.ID, "error", err)
 			}
 		}
-	}
+	})
 }
 
 // open fills control's OpenRecording port: of a recording that grows there is what is durable.

@@ -263,3 +263,17 @@ func (h *house) serveSSH(ctx context.Context, d sshDoor) error {
 		go d.serve(context.WithoutCancel(ctx), conn) // drain ends it
 	}
 }
+
+// every calls again and again, with the pause between, until ctx is done.
+func every(ctx context.Context, pause time.Duration, call func()) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			call()
+		}
+	}
+}
