@@ -30,3 +30,19 @@ func Journal(frames [][]byte, session string) []byte {
 	seal(records, salt)
 	return append(head, records...)
 }
+
+// Durable tells how many bytes of a recording that is being written are durable, and whether it is.
+func (s *Spool) Durable(session string) (bytes int64, open bool) {
+	var f *File
+	s.mu.Lock()
+	if e := s.sessions[session]; e != nil {
+		f = e.file
+	}
+	s.mu.Unlock()
+	if f == nil {
+		return 0, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.durable(), true
+}

@@ -411,6 +411,14 @@ func (f *File) finish() error {
 	return nil
 }
 
+// release closes the open segment's file as it is.
+func (f *File) release() {
+	if f.out != nil {
+		f.out.Close()
+		f.out = nil
+	}
+}
+
 // cutEntry writes the manifest and lets the segments below the number go to the store.
 func (s *Spool) cutEntry(session string, e *entry, manifest []byte, below int, final bool) error {
 	e.manifest.Lock()
@@ -441,10 +449,7 @@ func (f *File) Close(manifest []byte) error {
 	f.closed = true
 	f.wake()
 	if err != nil { // the journal may have what the file lost, so it is not forgotten there
-		if f.out != nil {
-			f.out.Close()
-			f.out = nil
-		}
+		f.release()
 		f.err = named(err)
 		f.doubt = true
 		return fmt.Errorf("close recording: %w", err)
@@ -468,10 +473,7 @@ func (f *File) Stop() error {
 	f.closed = true
 	f.wake()
 	if err != nil { // as in Close
-		if f.out != nil {
-			f.out.Close()
-			f.out = nil
-		}
+		f.release()
 		return fmt.Errorf("stop recording: %w", err)
 	}
 	f.s.journal.forget(f)
@@ -493,10 +495,7 @@ func (f *File) Discard() error {
 		f.syncFile()
 	}
 	f.closed = true
-	if f.out != nil {
-		f.out.Close()
-		f.out = nil
-	}
+	f.release()
 	f.s.journal.forget(f)
 	f.wake()
 	return f.s.Discard(f.session)

@@ -63,18 +63,3 @@ func TestJournalTorn(t *testing.T) {
 		h.close()
 	}
 }
-
-func FuzzWholeFrames(f *testing.F) {
-	f.Add(append(header(), frame(60, 0)...), true)
-	f.Add(append(frame(60, 0), frame(70, 1)...), false)
-	f.Fuzz(func(t *testing.T, segment []byte, first bool) {
-		w, err := spool.WholeFrames(bytes.NewReader(segment), first)
-		if err != nil || w.Bytes > int64(len(segment)) || w.Frames > w.Bytes {
-			t.Fatalf("%+v, %v", w, err)
-		}
-		again, err := spool.WholeFrames(bytes.NewReader(segment[:w.Bytes]), first)
-		if err != nil || again != w {
-			t.Fatalf("%+v, and of that %+v", w, again)
-		}
-	})
-}

@@ -31,22 +31,6 @@ func (s *Spool) Follow(ctx context.Context, session string, offset int64) (io.Re
 	return opened(s.reader(ctx, session, offset, true))
 }
 
-// Durable tells how many bytes of a recording that is being written are durable, and whether it is.
-func (s *Spool) Durable(session string) (bytes int64, open bool) {
-	var f *File
-	s.mu.Lock()
-	if e := s.sessions[session]; e != nil {
-		f = e.file
-	}
-	s.mu.Unlock()
-	if f == nil {
-		return 0, false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.durable(), true
-}
-
 func (s *Spool) reader(ctx context.Context, session string, offset int64, follow bool) (*reader, error) {
 	if !sekisho.CheckID("ses", session) || offset < 0 {
 		return nil, fmt.Errorf("read recording: %.40q from byte %d on", session, offset)

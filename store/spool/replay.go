@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/recording"
 	"github.com/sekisho/sekisho/store/blob"
 )
 
@@ -109,7 +110,7 @@ type Left struct {
 	// Segments that are here are First to Last; those before are in the store.
 	First, Last int
 	// Whole is what the last segment holds. What was behind its last whole frame is cut off: Dropped bytes.
-	Whole   Whole
+	Whole   recording.Whole
 	Dropped int64
 	// Manifest is what the last Cut gave; nothing before the first.
 	Manifest []byte
@@ -160,7 +161,7 @@ func (s *Spool) survey(ctx context.Context) error {
 				s.bytes += info.Size()
 			}
 		} else if "."+rest == openEnd || "."+rest == closedEnd {
-			found[session] = append(found[session], nil...)
+			found[session] = append([]int{}, found[session]...) // there may be no segment beside the manifest
 		}
 	}
 	for session, segments := range found {
@@ -207,17 +208,17 @@ func (s *Spool) surveySession(session string, segments []int) error {
 }
 
 // trim cuts a segment's file after its last whole frame.
-func (s *Spool) trim(session string, n int) (Whole, int64, error) {
+func (s *Spool) trim(session string, n int) (recording.Whole, int64, error) {
 	file, err := os.OpenFile(s.path(session, n), os.O_RDWR, 0)
 	if err != nil {
-		return Whole{}, 0, err
+		return recording.Whole{}, 0, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return Whole{}, 0, err
+		return recording.Whole{}, 0, err
 	}
-	whole, err := s.cfg.Whole(io.NewSectionReader(file, 0, info.Size()), n == 0)
+	whole, err := recording.WholeFrames(io.NewSectionReader(file, 0, info.Size()), n == 0)
 	if err != nil {
 		return whole, 0, err
 	}

@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -71,9 +70,7 @@ type Config struct {
 	Retry time.Duration
 	// JournalBytes is the size of a journal file; by default 16 MiB.
 	JournalBytes int64
-	// Whole finds the whole frames of a segment; by default WholeFrames.
-	Whole func(segment io.Reader, first bool) (Whole, error)
-	Log   *slog.Logger
+	Log          *slog.Logger
 
 	disk *disk
 }
@@ -126,9 +123,6 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	}
 	if cfg.JournalBytes <= 0 {
 		cfg.JournalBytes = 16 << 20
-	}
-	if cfg.Whole == nil {
-		cfg.Whole = WholeFrames
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
