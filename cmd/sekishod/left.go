@@ -116,7 +116,7 @@ func lastManifest(session string, sofar []byte, extent recording.Extent) ([]byte
 }
 
 func (r *recorder) extent(ctx context.Context, session string) (recording.Extent, error) {
-	in, err := r.spool.Reader(ctx, session)
+	in, _, err := r.spool.Reader(ctx, session)
 	if err != nil {
 		return recording.Extent{}, err
 	}

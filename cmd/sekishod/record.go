@@ -105,11 +105,7 @@ func (r *recorder) sweep(ctx context.Context) {
 
 // open fills control's OpenRecording port: of a recording that grows there is what is durable.
 func (r *recorder) open(ctx context.Context, session string) (io.ReadCloser, int64, error) {
-	size, err := r.spool.Size(ctx, session)
-	if err != nil {
-		return nil, 0, r.gone(ctx, session, err)
-	}
-	in, err := r.spool.Reader(ctx, session)
+	in, size, err := r.spool.Reader(ctx, session)
 	if err != nil {
 		return nil, 0, r.gone(ctx, session, err)
 	}
@@ -119,11 +115,7 @@ func (r *recorder) open(ctx context.Context, session string) (io.ReadCloser, int
 // follow fills control's FollowRecording port: the sealed bytes from an offset on, as they become durable, until the
 // recording is closed.
 func (r *recorder) follow(ctx context.Context, session string, offset int64) (io.ReadCloser, int64, error) {
-	size, err := r.spool.Size(ctx, session)
-	if err != nil {
-		return nil, 0, r.gone(ctx, session, err)
-	}
-	in, err := r.spool.Follow(ctx, session, offset)
+	in, size, err := r.spool.Follow(ctx, session, offset)
 	if err != nil {
 		return nil, 0, r.gone(ctx, session, err)
 	}

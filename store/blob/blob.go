@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,8 +26,19 @@ type Store interface {
 	Get(ctx context.Context, name string, offset int64) (io.ReadCloser, int64, error)
 	// Size tells the size of an object. Absence wraps sekisho.ErrNotFound.
 	Size(ctx context.Context, name string) (int64, error)
-	// List gives the names that are stored, sorted: all, or those of one session with the prefix "SESSION/".
-	List(ctx context.Context, prefix string) ([]string, error)
+	// List tells what is stored, sorted by name: all, or what is of one session with the prefix "SESSION/".
+	List(ctx context.Context, prefix string) ([]Object, error)
+}
+
+// Object is a stored one.
+type Object struct {
+	Name string
+	Size int64 // bytes
+}
+
+func sorted(all []Object) []Object {
+	slices.SortFunc(all, func(a, b Object) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // Linker is a Store that can take over a file of the same file system without copying it.

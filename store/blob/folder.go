@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -200,7 +199,7 @@ func checkOffset(offset, size int64) error {
 }
 
 // List reads the folder's names; what is no object is passed over.
-func (f *Folder) List(ctx context.Context, prefix string) ([]string, error) {
+func (f *Folder) List(ctx context.Context, prefix string) ([]Object, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
@@ -217,20 +216,28 @@ func (f *Folder) List(ctx context.Context, prefix string) ([]string, error) {
 			}
 		}
 	}
-	var names []string
+	var all []Object
 	for _, session := range sessions {
 		entries, err := fs.ReadDir(f.root.FS(), session)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("list: %w", err)
 		}
 		for _, e := range entries {
-			if _, _, err := ParseName(session + "/" + e.Name()); err == nil && e.Type().IsRegular() {
-				names = append(names, session+"/"+e.Name())
+			name := session + "/" + e.Name()
+			if _, _, err := ParseName(name); err != nil || !e.Type().IsRegular() {
+				continue
 			}
+			info, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list: %w", err)
+			}
+			all = append(all, Object{name, info.Size()})
 		}
 	}
-	slices.Sort(names)
-	return names, ctx.Err()
+	return sorted(all), ctx.Err()
 }
 
 // live ends a read when its context does.

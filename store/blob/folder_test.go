@@ -117,8 +117,8 @@ func TestFolderPlanted(t *testing.T) {
 	if _, _, err := folder.Get(context.Background(), blob.Segment(piped, 0), 0); err == nil {
 		t.Error("read a pipe")
 	}
-	if names, err := folder.List(context.Background(), piped+"/"); err != nil || len(names) != 0 {
-		t.Errorf("listed a pipe: %q, %v", names, err)
+	if objects, err := folder.List(context.Background(), piped+"/"); err != nil || len(objects) != 0 {
+		t.Errorf("listed a pipe: %v, %v", objects, err)
 	}
 }
 

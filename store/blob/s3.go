@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -243,25 +242,24 @@ func whole(length int64, contentRange string, offset int64) (int64, error) {
 	return size, nil
 }
 
-// List asks for the names; those that are no object of ours are passed over.
-func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {
+// List asks for the names and sizes; those that are no object of ours are passed over.
+func (s *S3) List(ctx context.Context, prefix string) ([]Object, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var names []string
+	var all []Object
 	for o := range s.core.Client.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
 			return nil, fmt.Errorf("list: %w", s.explain(o.Err))
 		}
 		name := strings.TrimPrefix(o.Key, s.prefix)
 		if _, _, err := ParseName(name); err == nil {
-			names = append(names, name)
+			all = append(all, Object{name, o.Size})
 		}
 	}
-	slices.Sort(names)
-	return names, ctx.Err()
+	return sorted(all), ctx.Err()
 }
 
 // explain tells an object that is not there from a bucket that is not there, and says what the store answered.

@@ -95,8 +95,8 @@ func TestEndDuringFailingSync(t *testing.T) {
 	if err := <-closed; !errors.Is(err, spool.ErrDisk) {
 		t.Errorf("closed with %v after %d syncs: the disk may have dropped what it could not take", err, calls.Load())
 	}
-	if names, _ := h.blobs.List(context.Background(), ""); len(names) != 0 {
-		t.Errorf("stored %q", names)
+	if objects, _ := h.blobs.List(context.Background(), ""); len(objects) != 0 {
+		t.Errorf("stored %v", objects)
 	}
 }
 

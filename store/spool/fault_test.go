@@ -194,8 +194,8 @@ func TestFileSyncFails(t *testing.T) {
 	if err := f.Close([]byte("{}")); !errors.Is(err, spool.ErrDisk) {
 		t.Fatalf("closed with %v", err)
 	}
-	if names, _ := h.blobs.List(context.Background(), ""); len(names) != 0 {
-		t.Errorf("stored %q", names)
+	if objects, _ := h.blobs.List(context.Background(), ""); len(objects) != 0 {
+		t.Errorf("stored %v", objects)
 	}
 	h.close()
 	h = open(t, dir)

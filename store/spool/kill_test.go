@@ -155,7 +155,7 @@ func (p *promises) take(kind, session string, n int64) {
 func (p *promises) keep(t *testing.T, s *spool.Spool) {
 	t.Helper()
 	for session, n := range p.synced {
-		r, err := s.Reader(context.Background(), session)
+		r, _, err := s.Reader(context.Background(), session)
 		if err != nil {
 			t.Fatalf("%d bytes were promised: %v", n, err)
 		}

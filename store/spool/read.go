@@ -13,27 +13,27 @@ import (
 )
 
 // Reader reads a recording as one stream: what the store has, then what is here, up to what was durable when it was
-// opened. Absence wraps sekisho.ErrNotFound. It may be open while segments move to the store.
-func (s *Spool) Reader(ctx context.Context, session string) (io.ReadCloser, error) {
+// opened, which is size bytes. Absence wraps sekisho.ErrNotFound. It may be open while segments move to the store.
+func (s *Spool) Reader(ctx context.Context, session string) (in io.ReadCloser, size int64, err error) {
 	return opened(s.reader(ctx, session, 0, false))
 }
 
-func opened(r *reader, err error) (io.ReadCloser, error) {
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+// Follow reads a recording from the offset on, and when it has read all that is durable, waits for more until the
+// recording is closed or ctx is done. The size is what is durable now.
+func (s *Spool) Follow(ctx context.Context, session string, offset int64) (in io.ReadCloser, size int64, err error) {
+	return opened(s.reader(ctx, session, offset, true))
 }
 
-// Follow reads a recording from the offset on, and when it has read all that is durable, waits for more until the
-// recording is closed or ctx is done.
-func (s *Spool) Follow(ctx context.Context, session string, offset int64) (io.ReadCloser, error) {
-	return opened(s.reader(ctx, session, offset, true))
+func opened(r *reader, err error) (io.ReadCloser, int64, error) {
+	if err != nil {
+		return nil, 0, fmt.Errorf("read recording: %w", err)
+	}
+	return r, r.size, nil
 }
 
 func (s *Spool) reader(ctx context.Context, session string, offset int64, follow bool) (*reader, error) {
 	if !sekisho.CheckID("ses", session) || offset < 0 {
-		return nil, fmt.Errorf("read recording: %.40q from byte %d on", session, offset)
+		return nil, fmt.Errorf("%.40q from byte %d on", session, offset)
 	}
 	r := &reader{s: s, ctx: ctx, session: session, skip: offset, follow: follow, upto: none}
 	here := 0
@@ -46,67 +46,45 @@ func (s *Spool) reader(ctx context.Context, session string, offset int64, follow
 		r.file.mu.Lock()
 		r.upto = r.file.durable()
 		r.file.mu.Unlock()
+		r.size = r.upto
 		return r, nil
 	}
-	stored, err := s.stored(ctx, session)
-	r.below = max(here, stored)
+	var err error
+	r.stored, err = s.stored(ctx, session)
+	r.below = max(here, len(r.stored))
 	if err != nil && here == 0 { // what is here can be read without the store, unless it begins there
-		return nil, fmt.Errorf("read recording of %s: %w", session, err)
+		return nil, fmt.Errorf("of %s: %w", session, err)
+	}
+	for n := range r.below {
+		size, err := r.segmentSize(n)
+		if err != nil {
+			return nil, fmt.Errorf("of %s: %w", session, err)
+		}
+		r.size += size
 	}
 	return r, nil
 }
 
-// stored counts the segments in the store. All below the last must be there.
-func (s *Spool) stored(ctx context.Context, session string) (int, error) {
-	names, err := s.cfg.Blobs.List(ctx, session+"/")
+// stored gives the sizes of the segments in the store. All below the last must be there.
+func (s *Spool) stored(ctx context.Context, session string) ([]int64, error) {
+	all, err := s.cfg.Blobs.List(ctx, session+"/")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	below := 0
-	for _, name := range names {
-		_, n, err := blob.ParseName(name)
+	var sizes []int64
+	for _, o := range all {
+		_, n, err := blob.ParseName(o.Name)
 		if err == nil && n >= 0 {
-			if n != below {
-				return 0, fmt.Errorf("segment %d is missing", below)
+			if n != len(sizes) {
+				return nil, fmt.Errorf("segment %d is missing", len(sizes))
 			}
-			below++
+			sizes = append(sizes, o.Size)
 		}
 	}
-	if below == 0 {
-		return 0, sekisho.ErrNotFound
+	if len(sizes) == 0 {
+		return nil, sekisho.ErrNotFound
 	}
-	return below, nil
-}
-
-// Size tells how many bytes of a recording there are: durable ones, when it is being written.
-func (s *Spool) Size(ctx context.Context, session string) (int64, error) {
-	r, err := s.reader(ctx, session, 0, false)
-	if err != nil {
-		return 0, err
-	}
-	if r.file != nil {
-		return r.upto, nil
-	}
-	total := int64(0)
-	for n := range r.below {
-		size, err := s.segmentSize(ctx, session, n)
-		if err != nil {
-			return 0, fmt.Errorf("read recording of %s: %w", session, err)
-		}
-		total += size
-	}
-	return total, nil
-}
-
-func (s *Spool) segmentSize(ctx context.Context, session string, n int) (int64, error) {
-	info, err := os.Stat(s.path(session, n))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.cfg.Blobs.Size(ctx, blob.Segment(session, n))
-	}
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
+	return sizes, nil
 }
 
 // reader goes from segment to segment. Where a segment lies is found out when it comes to it: in the spool, or, once
@@ -120,6 +98,8 @@ type reader struct {
 
 	segment int           // the next to open
 	below   int           // how many there are, when the recording is over
+	stored  []int64       // sizes of the first of those, which the store had when this began
+	size    int64         // of all that there was then
 	in      io.ReadCloser // the segment that is read
 	at      int64         // how far we are in the recording
 	skip    int64         // where reading begins
@@ -198,45 +178,53 @@ func (r *reader) more() (bool, error) {
 
 // next opens the next segment, or passes it over when reading begins behind it.
 func (r *reader) next() error {
-	in, size, err := r.s.openSegment(r.ctx, r.session, r.segment, max(r.skip-r.at, 0))
+	if offset := r.skip - r.at; offset > 0 {
+		size, err := r.segmentSize(r.segment)
+		if err != nil {
+			return err
+		}
+		if offset >= size {
+			r.segment++
+			r.at += size
+			return nil
+		}
+	}
+	in, err := r.openSegment(max(r.skip-r.at, 0))
 	if err != nil {
 		return err
 	}
 	r.segment++
-	if in == nil {
-		r.at += size
-		return nil
-	}
 	r.in, r.at = in, max(r.at, r.skip)
 	return nil
 }
 
-// openSegment opens a segment at the offset. One that is shorter is not opened; its size is given.
-func (s *Spool) openSegment(ctx context.Context, session string, n int, offset int64) (io.ReadCloser, int64, error) {
-	file, err := os.Open(s.path(session, n))
+func (r *reader) segmentSize(n int) (int64, error) {
+	info, err := os.Stat(r.s.path(r.session, n))
+	switch {
+	case err == nil:
+		return info.Size(), nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	case n < len(r.stored):
+		return r.stored[n], nil
+	}
+	return r.s.cfg.Blobs.Size(r.ctx, blob.Segment(r.session, n))
+}
+
+// openSegment opens the next segment at the offset, which is within it.
+func (r *reader) openSegment(offset int64) (io.ReadCloser, error) {
+	file, err := os.Open(r.s.path(r.session, r.segment))
 	if errors.Is(err, fs.ErrNotExist) {
-		if offset > 0 {
-			size, err := s.cfg.Blobs.Size(ctx, blob.Segment(session, n))
-			if err != nil || offset >= size {
-				return nil, size, err
-			}
-		}
-		return s.cfg.Blobs.Get(ctx, blob.Segment(session, n), offset)
+		in, _, err := r.s.cfg.Blobs.Get(r.ctx, blob.Segment(r.session, r.segment), offset)
+		return in, err
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	info, err := file.Stat()
-	if err == nil && offset > 0 && offset >= info.Size() {
-		return nil, info.Size(), file.Close()
+	if _, err := file.Seek(offset, io.SeekStart); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	if err == nil {
-		_, err = file.Seek(offset, io.SeekStart)
-	}
-	if err != nil {
-		return nil, 0, errors.Join(err, file.Close())
-	}
-	return file, info.Size(), nil
+	return file, nil
 }
 
 // Close ends reading.

@@ -153,16 +153,20 @@ func blobNames(t *testing.T, s blob.Store) {
 func blobList(t *testing.T, s blob.Store) {
 	one, two := sekisho.NewID("ses"), sekisho.NewID("ses")
 	want := []string{blob.Segment(one, 0), blob.Segment(one, 1), blob.Segment(one, 1234), blob.Manifest(one)}
-	for _, name := range append(slices.Clone(want), blob.Segment(two, 0)) {
-		put(t, s, name, []byte("x"))
+	var objects []blob.Object
+	for i, name := range want {
+		put(t, s, name, make([]byte, i))
+		objects = append(objects, blob.Object{Name: name, Size: int64(i)})
 	}
+	put(t, s, blob.Segment(two, 0), []byte("x"))
 	got, err := s.List(context.Background(), one+"/")
 	ok(t, err)
-	same(t, "names of one session", got, want)
+	same(t, "objects of one session", got, objects)
 	got, err = s.List(context.Background(), "")
 	ok(t, err)
-	if !slices.IsSorted(got) || !slices.Contains(got, blob.Segment(two, 0)) || !slices.Contains(got, blob.Manifest(one)) {
-		t.Fatalf("all names: %q", got)
+	ordered := slices.IsSortedFunc(got, func(a, b blob.Object) int { return strings.Compare(a.Name, b.Name) })
+	if !ordered || !slices.Contains(got, blob.Object{Name: blob.Segment(two, 0), Size: 1}) || !slices.Contains(got, objects[3]) {
+		t.Fatalf("all: %v", got)
 	}
 }
 
