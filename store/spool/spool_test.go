@@ -137,7 +137,7 @@ func (h *house) idle() {
 	h.t.Helper()
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
 		left, _ := filepath.Glob(filepath.Join(h.dir, "spool", "segments", "*.closed"))
-		if st := h.Stats(); st.Waiting == 0 && len(left) == 0 {
+		if st := h.Stats(); st.Waiting == 0 && !st.StoreDown && len(left) == 0 {
 			return
 		}
 		if time.Since(begun) > 30*time.Second {
