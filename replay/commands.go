@@ -1,8 +1,6 @@
 package replay
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,20 +52,13 @@ type commandReader struct {
 	take    func(Command) error
 	running map[uint32]*Command // by channel: what the client asked for
 	order   []uint32
-	shells  map[uint32]*shell // by channel: those with a pty
-	turn    uint64
+	shells  followed[terminal.Commands] // those with a pty, on whose screens commands are read
 	at      time.Duration
 	err     error // of take
 }
 
-// shell is a channel on whose screen commands are read.
-type shell struct {
-	commands *terminal.Commands
-	used     uint64
-}
-
 func newCommandReader(take func(Command) error) *commandReader {
-	return &commandReader{take: take, running: map[uint32]*Command{}, shells: map[uint32]*shell{}}
+	return &commandReader{take: take, running: map[uint32]*Command{}}
 }
 
 func (c *commandReader) entry(e recording.Entry) error {
@@ -98,24 +89,23 @@ func (c *commandReader) watch(e recording.Entry) error {
 	if e.Kind == recording.PTYRequest {
 		return c.begin(e)
 	}
-	s := c.shells[e.Channel]
-	if s == nil {
+	shell := c.shells.of(e.Channel)
+	if shell == nil {
 		return nil
 	}
-	c.turn++
-	s.used = c.turn
 	switch e.Kind {
 	case recording.Output, recording.Stderr:
-		s.commands.Output(e.At, e.Data)
+		shell.Output(e.At, e.Data)
 	case recording.Resize:
 		if cols, rows, err := recording.DecodeResize(e.Data); err == nil {
-			s.commands.Resize(e.At, int(min(cols, 1<<16)), int(min(rows, 1<<16)))
+			w, h := terminal.Size(cols, rows)
+			shell.Resize(e.At, w, h)
 		}
 	case recording.Typed:
 		if y, err := recording.DecodeTyping(e.Data); err == nil && y.Enter {
-			s.commands.Typed(e.At, terminal.Enter, int(min(y.Count, 1<<16)))
+			shell.Typed(e.At, terminal.Enter, y.Count)
 		} else if err == nil {
-			s.commands.Typed(e.At, terminal.Began, 1)
+			shell.Typed(e.At, terminal.Began, 1)
 		}
 	case recording.ChannelClose:
 		c.finish(e.Channel, e.At)
@@ -123,39 +113,30 @@ func (c *commandReader) watch(e recording.Entry) error {
 	return c.err
 }
 
-// begin reads commands off one more channel. When there are too many, the one that was quiet for longest is taken to have
-// ended.
+// begin reads commands off one more channel.
 func (c *commandReader) begin(e recording.Entry) error {
 	p, err := recording.DecodePTY(e.Data)
-	if err != nil || c.shells[e.Channel] != nil {
+	if err != nil || c.shells.of(e.Channel) != nil {
 		return nil
 	}
-	if len(c.shells) >= maxScreens {
-		oldest, least := uint32(0), c.turn+1
-		for n, s := range c.shells {
-			if s.used < least {
-				oldest, least = n, s.used
-			}
-		}
-		c.finish(oldest, e.At)
-	}
 	channel := e.Channel
-	c.turn++
-	c.shells[channel] = &shell{used: c.turn, commands: terminal.NewCommands(int(min(p.Cols, 1<<16)), int(min(p.Rows, 1<<16)), func(k terminal.Command) {
+	cols, rows := terminal.Size(p.Cols, p.Rows)
+	shell := terminal.NewCommands(cols, rows, func(k terminal.Command) {
 		if c.err == nil {
 			c.err = c.take(Command{
 				At: k.At, Until: k.Until, Channel: channel, Text: k.Text, Cut: k.Cut, Directory: k.Directory,
 				Exit: k.ExitStatus, Found: string(k.How), Confidence: string(k.Confidence),
 			})
 		}
-	})}
+	})
+	c.shells.add(channel, shell, func(quietest uint32) { c.finish(quietest, e.At) })
 	return c.err
 }
 
 func (c *commandReader) finish(channel uint32, at time.Duration) {
-	if s := c.shells[channel]; s != nil {
-		s.commands.End(at)
-		delete(c.shells, channel)
+	if shell := c.shells.of(channel); shell != nil {
+		shell.End(at)
+		c.shells.drop(channel)
 	}
 }
 
@@ -196,7 +177,7 @@ func (c *commandReader) exited(channel uint32, note func(*Command)) error {
 
 // end tells the commands that had not ended.
 func (c *commandReader) end() error {
-	for _, channel := range slices.Sorted(maps.Keys(c.shells)) {
+	for _, channel := range c.shells.sorted() {
 		c.finish(channel, c.at)
 	}
 	if c.err != nil {

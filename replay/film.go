@@ -140,7 +140,8 @@ func (c *camera) resize(cols, rows uint32) error {
 	if cols == 0 || rows == 0 {
 		return nil
 	}
-	return c.take(change{at: c.at, cols: int(min(cols, 1<<16)), rows: int(min(rows, 1<<16))})
+	w, h := terminal.Size(cols, rows)
+	return c.take(change{at: c.at, cols: w, rows: h})
 }
 
 // take adds a change to the reel, after a new one was begun if this is full. A picture cannot say that a control sequence

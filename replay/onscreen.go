@@ -73,8 +73,8 @@ var wipes = regexp.MustCompile(`\x1b(c|\[[0-3]?J|\[\?(47|1047|1049)[hl])`)
 const maxCuts = 128
 
 // resize wraps lines anew: what is on the screen then is taken as it is.
-func (s *onScreen) resize(cols, rows int, at time.Duration, print printer) {
-	s.screen.Resize(cols, rows)
+func (s *onScreen) resize(cols, rows uint32, at time.Duration, print printer) {
+	s.screen.Resize(terminal.Size(cols, rows))
 	s.screen.Gone(func(_ uint64, wrapped bool, text []byte) { s.gone(at, wrapped, text, print) })
 	current := &s.main
 	if s.screen.Alternate() {

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +43,7 @@ type Hit struct {
 // recording ended as Transcript does; an error of found ends it at once.
 func Search(r Source, q Query, found func(Hit) error) error {
 	q.Context = max(0, min(q.Context, MaxContext))
-	s := &search{query: q, found: found, around: map[uint32]*around{}, onScreens: map[string]bool{}}
+	s := &search{query: q, found: found, onScreens: map[string]bool{}}
 	s.view, s.commands = newViewer(s.line), newCommandReader(s.command)
 	s.view.raw = true
 	s.view.edits = true
@@ -63,8 +62,8 @@ type search struct {
 	found    func(Hit) error
 	view     *viewer
 	commands *commandReader
-	around   map[uint32]*around // by channel
-	err      error              // of found
+	around   followed[around]
+	err      error // of found
 
 	// A hit in raw bytes is told in the end, if no screen showed the same words.
 	onScreens map[string]bool
@@ -127,13 +126,10 @@ func (s *search) line(l shown) {
 		}
 		return
 	}
-	c := s.around[l.channel]
+	c := s.around.of(l.channel)
 	if c == nil {
-		if len(s.around) >= maxScreens {
-			s.done(slices.Min(slices.Collect(maps.Keys(s.around))))
-		}
 		c = &around{}
-		s.around[l.channel] = c
+		s.around.add(l.channel, c, s.done)
 	}
 	s.follow(c, l.text)
 	if at != nil {
@@ -169,9 +165,9 @@ func (s *search) settle(c *around, enough int) {
 
 // done tells all hits of a channel that has ended.
 func (s *search) done(channel uint32) {
-	if c := s.around[channel]; c != nil {
+	if c := s.around.of(channel); c != nil {
 		s.settle(c, 0)
-		delete(s.around, channel)
+		s.around.drop(channel)
 	}
 }
 
@@ -180,7 +176,7 @@ func (s *search) end() error {
 		return err
 	}
 	s.view.end()
-	for _, channel := range slices.Sorted(maps.Keys(s.around)) {
+	for _, channel := range s.around.sorted() {
 		s.done(channel)
 	}
 	for _, hit := range s.raw {

@@ -2,9 +2,7 @@ package replay
 
 import (
 	"bytes"
-	"maps"
 	"regexp"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -21,28 +19,20 @@ type shown struct {
 	raw     bool   // of a program with a pty, but taken from its bytes and not from the screen
 }
 
-// maxScreens is how many channels are followed at once; when there are more, the one that was quiet for longest is taken
-// to have ended. A gateway has fewer open in one session.
-const maxScreens = 128
-
 // viewer turns what programs wrote into lines: what stood on an emulated screen where there was a pty, else what was
 // written from newline to newline. A line is told when nothing can change it any more.
 type viewer struct {
 	take     func(shown)
 	raw      bool // tell the bytes of ptys line by line, too
 	edits    bool // tell what was changed a little, too
-	channels map[uint32]*view
-	turn     uint64
+	channels followed[view]
 }
 
-func newViewer(take func(shown)) *viewer {
-	return &viewer{take: take, channels: map[uint32]*view{}}
-}
+func newViewer(take func(shown)) *viewer { return &viewer{take: take} }
 
 // view is one channel.
 type view struct {
-	used            uint64        // the turn in which it was last
-	at              time.Duration // and when that was
+	at              time.Duration // when something was written last
 	screen          *onScreen     // nil without a pty
 	out, errs, keys line
 	kept            [2]line // with raw: of output and standard error what was taken back at once, too
@@ -50,28 +40,12 @@ type view struct {
 
 // of gives the channel's view.
 func (v *viewer) of(channel uint32) *view {
-	v.turn++
-	c := v.channels[channel]
+	c := v.channels.of(channel)
 	if c == nil {
-		if len(v.channels) >= maxScreens {
-			v.closeOldest()
-		}
 		c = &view{kept: [2]line{{all: true}, {all: true}}}
-		v.channels[channel] = c
+		v.channels.add(channel, c, v.close)
 	}
-	c.used = v.turn
 	return c
-}
-
-func (v *viewer) closeOldest() {
-	oldest := uint32(0)
-	least := v.turn + 1
-	for n, c := range v.channels {
-		if c.used < least {
-			oldest, least = n, c.used
-		}
-	}
-	v.close(oldest)
 }
 
 // entry takes what changes the picture; other entries are for the caller.
@@ -80,14 +54,14 @@ func (v *viewer) entry(e recording.Entry) {
 	case recording.PTYRequest:
 		if p, err := recording.DecodePTY(e.Data); err == nil {
 			if c := v.of(e.Channel); c.screen == nil {
-				c.screen = newOnScreen(int(min(p.Cols, 1<<16)), int(min(p.Rows, 1<<16)))
+				c.screen = newOnScreen(terminal.Size(p.Cols, p.Rows))
 				c.screen.edits = v.edits
 			}
 		}
 	case recording.Resize:
 		if cols, rows, err := recording.DecodeResize(e.Data); err == nil {
 			if c := v.of(e.Channel); c.screen != nil {
-				c.screen.resize(int(min(cols, 1<<16)), int(min(rows, 1<<16)), e.At, v.printer(e.Channel))
+				c.screen.resize(cols, rows, e.At, v.printer(e.Channel))
 			}
 		}
 	case recording.Output, recording.Stderr, recording.Input:
@@ -140,7 +114,7 @@ func (v *viewer) printer(channel uint32) printer {
 
 // flush tells the lines of a channel that have begun.
 func (v *viewer) flush(channel uint32, at time.Duration) {
-	c := v.channels[channel]
+	c := v.channels.of(channel)
 	if c == nil {
 		return
 	}
@@ -161,15 +135,15 @@ func (v *viewer) flush(channel uint32, at time.Duration) {
 
 // close tells what is left of a channel and forgets it, so that many channels one after the other cost nothing.
 func (v *viewer) close(channel uint32) {
-	if c := v.channels[channel]; c != nil {
+	if c := v.channels.of(channel); c != nil {
 		v.flush(channel, c.at)
-		delete(v.channels, channel)
+		v.channels.drop(channel)
 	}
 }
 
 // end closes all channels.
 func (v *viewer) end() {
-	for _, channel := range slices.Sorted(maps.Keys(v.channels)) {
+	for _, channel := range v.channels.sorted() {
 		v.close(channel)
 	}
 }

@@ -51,7 +51,7 @@ func (t *transcript) entry(e recording.Entry) error {
 	if e.Kind.Stream() || e.Kind == recording.Typed {
 		return nil
 	}
-	switch c := t.view.channels[e.Channel]; {
+	switch c := t.view.channels.of(e.Channel); {
 	case e.Kind == recording.ChannelClose:
 		t.view.close(e.Channel)
 	case e.Kind == recording.ExitStatus, e.Kind == recording.ExitSignal, c != nil && c.screen == nil:

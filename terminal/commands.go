@@ -136,7 +136,7 @@ func (c *Commands) Resize(at time.Duration, cols, rows int) {
 }
 
 // Typed tells that the user typed, before what was typed reached the program. count is how often Enter was pressed.
-func (c *Commands) Typed(at time.Duration, what Typing, count int) {
+func (c *Commands) Typed(at time.Duration, what Typing, count uint32) {
 	c.rested(at)
 	c.now = at
 	c.drawing()
@@ -148,11 +148,10 @@ func (c *Commands) Typed(at time.Duration, what Typing, count int) {
 			c.began()
 		}
 	case Enter:
-		count = max(1, min(count, maxEnters))
 		if c.screen.Alternate() {
 			c.paneEntered()
 		} else {
-			c.entered(count)
+			c.entered(int(max(1, min(count, maxEnters))))
 		}
 	}
 }

@@ -31,7 +31,7 @@ func session(t *testing.T, script string) (found []terminal.Command) {
 			began = true
 		}
 		if n := strings.Count(data, "\r") + strings.Count(data, "\n"); n > 0 {
-			c.Typed(at, terminal.Enter, n)
+			c.Typed(at, terminal.Enter, uint32(n))
 			began = false
 		}
 	}
@@ -149,7 +149,7 @@ func playScript(script string, piece int) (found []terminal.Command) {
 		case 0:
 			c.Typed(at, terminal.Began, 1)
 		case 1, 2:
-			c.Typed(at, terminal.Enter, int(script[0]))
+			c.Typed(at, terminal.Enter, uint32(script[0]))
 		case 3, 4:
 			c.Resize(at, 5*int(script[0]), 2*int(script[0]))
 		case 5:

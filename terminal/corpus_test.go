@@ -67,7 +67,7 @@ func replayStory(events []event, piece int) (found []terminal.Command) {
 		case "began":
 			c.Typed(at, terminal.Began, 1)
 		case "enter":
-			c.Typed(at, terminal.Enter, e.Count)
+			c.Typed(at, terminal.Enter, uint32(e.Count))
 		case "resize":
 			c.Resize(at, e.Cols, e.Rows)
 		}

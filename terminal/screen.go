@@ -76,6 +76,9 @@ func NewScreen(cols, rows int) *Screen {
 	return s
 }
 
+// Size gives a size as a recording has it in the form that [NewScreen] and [Screen.Resize] take.
+func Size(cols, rows uint32) (int, int) { return int(min(cols, maxColumns)), int(min(rows, maxRows)) }
+
 func bounded(n, otherwise, least, most int) int {
 	if n <= 0 {
 		return otherwise

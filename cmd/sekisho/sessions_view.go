@@ -70,11 +70,11 @@ func (v *view) take(c *seen, e recording.Entry) {
 	case recording.PTYRequest:
 		c.pty = true
 		if pty, err := recording.DecodePTY(e.Data); err == nil && v.paint {
-			c.screen = terminal.NewScreen(size32(pty.Cols), size32(pty.Rows))
+			c.screen = terminal.NewScreen(terminal.Size(pty.Cols, pty.Rows))
 		}
 	case recording.Resize:
 		if cols, rows, err := recording.DecodeResize(e.Data); err == nil && c.screen != nil {
-			c.screen.Resize(size32(cols), size32(rows))
+			c.screen.Resize(terminal.Size(cols, rows))
 		}
 	case recording.Shell, recording.Exec, recording.Subsystem:
 		c.runs = true
@@ -91,9 +91,6 @@ func (v *view) takeOutput(c *seen, filter *terminal.Filter, data []byte) {
 	}
 	v.buf = filter.Append(v.buf, data)
 }
-
-// size32 keeps a size within what an int holds everywhere; a screen has bounds of its own.
-func size32(n uint32) int { return int(min(n, 1<<16)) }
 
 // choose keeps to a channel until it is closed, then takes the first of the others that runs a program.
 func (v *view) choose() {
