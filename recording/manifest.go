@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -72,15 +71,6 @@ func (m Manifest) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode manifest: %d bytes, more than %d", len(b), MaxManifest)
 	}
 	return append(b, '\n'), nil
-}
-
-// ReadManifest reads what Encode gave from r, and nothing but that.
-func ReadManifest(r io.Reader) (Manifest, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
-	if err != nil {
-		return Manifest{}, fmt.Errorf("read manifest: %w", err)
-	}
-	return ParseManifest(text)
 }
 
 // ParseManifest reads what Encode gave, byte for byte: there is one text for each manifest.

@@ -350,7 +350,7 @@ func TestManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	back, err := recording.ReadManifest(bytes.NewReader(text))
+	back, err := recording.ParseManifest(text)
 	if err != nil {
 		t.Fatal(err)
 	}
