@@ -107,6 +107,8 @@ func (c *commandReader) watch(e recording.Entry) error {
 		} else if err == nil {
 			shell.Typed(e.At, terminal.Began, 1)
 		}
+	case recording.Input:
+		shell.Keystrokes(e.At, e.Data)
 	case recording.ChannelClose:
 		c.finish(e.Channel, e.At)
 	}

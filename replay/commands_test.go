@@ -71,6 +71,70 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
+// Where a recording has keystrokes, they show where a line begins that was typed ahead of a prompt that nobody knows.
+func TestCommandsWithKeystrokes(t *testing.T) {
+	entry := func(at time.Duration, kind recording.Kind, data []byte) recording.Entry {
+		return recording.Entry{Kind: kind, Channel: 1, At: at * time.Second, Data: data}
+	}
+	session := func(keys string) []recording.Entry {
+		return []recording.Entry{
+			entry(0, recording.PTYRequest, recording.PTY{Term: "xterm", Cols: 80, Rows: 24}.Encode()),
+			entry(1, recording.Typed, recording.Typing{Count: 1}.Encode()),
+			entry(1, recording.Typed, recording.Typing{Enter: true, Count: 1}.Encode()),
+			entry(1, recording.Input, []byte(keys)),
+			entry(2, recording.Output, []byte("id -u\r\n\x1b[?2004hmy own prompt) id -u\r\n\x1b[?2004l\r0\r\n\x1b[?2004hmy own prompt) ")),
+		}
+	}
+	for keys, want := range map[string][]string{"id -u\r": {"id -u medium"}, "": nil} {
+		if d := cmp.Diff(want, commandsOf(t, session(keys))); d != "" {
+			t.Errorf("%q: (-want +got)\n%s", keys, d)
+		}
+	}
+}
+
+// What is typed and not shown is no command, although the recording has it as keystrokes: nor is it in one that follows.
+func TestCommandsHidePasswords(t *testing.T) {
+	at := time.Duration(0)
+	var entries []recording.Entry
+	entry := func(kind recording.Kind, data string) {
+		at += time.Second
+		entries = append(entries, recording.Entry{Kind: kind, Channel: 1, At: at, Data: []byte(data)})
+	}
+	types := func(keys string) {
+		entry(recording.Typed, string(recording.Typing{Count: 1}.Encode()))
+		entry(recording.Typed, string(recording.Typing{Enter: true, Count: 1}.Encode()))
+		entry(recording.Input, keys+"\r")
+	}
+	entry(recording.PTYRequest, string(recording.PTY{Term: "xterm", Cols: 80, Rows: 24}.Encode()))
+	entry(recording.Output, "\x1b[?2004hroot@web1:/srv# ")
+	types("sudo id")
+	entry(recording.Output, "sudo id\r\n\x1b[?2004l\r[sudo] password for root: ")
+	types("hunter2")
+	entry(recording.Output, "\r\nuid=0(root)\r\n\x1b[?2004hroot@web1:/srv# ")
+	types("read -s x")
+	entry(recording.Output, "read -s x\r\n\x1b[?2004l\r")
+	types("hunter2") // ahead, and so are the next
+	types("hunter2")
+	types("date")
+	entry(recording.Output, "\r\n\x1b[?2004hroot@web1:/srv# \r\n\x1b[?2004l\r\x1b[?2004hroot@web1:/srv# date\r\n\x1b[?2004l\rMon\r\n\x1b[?2004hroot@web1:/srv# ")
+	got := commandsOf(t, entries)
+	if d := cmp.Diff([]string{"sudo id high", "read -s x high", "date high"}, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// commandsOf are the commands, each with its confidence.
+func commandsOf(t *testing.T, entries []recording.Entry) (got []string) {
+	t.Helper()
+	if err := replay.Commands(newTape(entries...), func(c replay.Command) error {
+		got = append(got, c.Text+" "+c.Confidence)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 func TestJSONCommands(t *testing.T) {
 	var out bytes.Buffer
 	if err := replay.JSONLines(&out, newTape(typing()...)); err != nil {

@@ -9,7 +9,8 @@ import (
 type How string
 
 const (
-	// HowExec: the client asked for this command by name (SSH's exec request).
+	// HowExec: the client asked for this command by name (SSH's exec request). No screen is needed for it, and Commands never
+	// says so: it is what the others are compared with.
 	HowExec How = "exec"
 	// HowMarks: the shell marked where its prompt ended (OSC 133 or 633).
 	HowMarks How = "marks"
@@ -53,13 +54,6 @@ type Command struct {
 	ExitStatus *int
 	How        How
 	Confidence Confidence
-}
-
-// Exec is the command of an SSH exec request.
-func Exec(at time.Duration, text string) Command {
-	whole := plainLines(text)
-	kept := cut(whole, maxCommand)
-	return Command{At: at, Text: kept, Cut: len(kept) < len(whole), How: HowExec, Confidence: High}
 }
 
 // Typing is what the recording tells of what the user types, where it does not tell what.

@@ -99,13 +99,6 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-func TestExec(t *testing.T) {
-	c := terminal.Exec(time.Second, "ls\r\n\x1b[2Jx\x00")
-	if c.Text != "ls\n[2Jx" || c.How != terminal.HowExec || c.Confidence != terminal.High || c.Cut {
-		t.Errorf("%+v", c)
-	}
-}
-
 // FuzzCommands: whatever comes in whatever order, reading ends, what is found is text, and cuts make no difference.
 func FuzzCommands(f *testing.F) {
 	f.Add("\x1b[?2004h$ \x00ls\x01\r\n\x1b[?2004l\r\x1b[?2004h$ ")

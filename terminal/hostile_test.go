@@ -65,16 +65,23 @@ func TestHostileSizes(t *testing.T) {
 	}
 }
 
-// Where keystrokes are recorded, they show where a line begins that was typed ahead after no known prompt.
+// Where keystrokes are recorded, they show where a line begins that was typed ahead after no known prompt. An answer that
+// no shell read is not taken for the end of a command, and after keys that edit nothing is said.
 func TestKeystrokes(t *testing.T) {
-	var found []terminal.Command
-	c := terminal.NewCommands(80, 24, func(cmd terminal.Command) { found = append(found, cmd) })
-	c.Typed(0, terminal.Began, 1)
-	c.Typed(0, terminal.Enter, 1)
-	c.Keystrokes(0, []byte("lx\x7fs\r"))
-	c.Output(time.Second, []byte("ls\r\n\x1b[?2004hmy own prompt) ls\r\n\x1b[?2004l\rfile\r\n\x1b[?2004hmy own prompt) "))
-	c.End(time.Minute)
-	if len(found) != 1 || found[0].Text != "ls" {
-		t.Errorf("%+v", found)
+	for typed, want := range map[string]string{"lx\x7fs\r": "ls", "s\rls\r": "ls", "\x1b[A\rs\r": "", "s\r\x1b[A\r": "", "": ""} {
+		var found []terminal.Command
+		c := terminal.NewCommands(80, 24, func(cmd terminal.Command) { found = append(found, cmd) })
+		c.Typed(0, terminal.Began, 1)
+		c.Typed(0, terminal.Enter, max(1, uint32(strings.Count(typed, "\r"))))
+		c.Keystrokes(0, []byte(typed))
+		c.Output(time.Second, []byte("ls\r\n\x1b[?2004hmy own prompt) ls\r\n\x1b[?2004l\rfile\r\n\x1b[?2004hmy own prompt) "))
+		c.End(time.Minute)
+		got := ""
+		for _, cmd := range found {
+			got += cmd.Text
+		}
+		if got != want {
+			t.Errorf("%q: %+v", typed, found)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,7 +18,13 @@ const (
 type keys struct {
 	line  []byte
 	mixed bool // there were keys that edit
-	lines []string
+	lines []typedLine
+}
+
+// typedLine is a line up to Enter. What an editor made of one with keys that edit is not known.
+type typedLine struct {
+	text   string
+	edited bool
 }
 
 // Keystrokes gives what the user typed, where the recording has it. It comes after the Typed of the same bytes.
@@ -26,11 +33,8 @@ func (c *Commands) Keystrokes(at time.Duration, data []byte) {
 	for _, b := range data {
 		switch {
 		case b == '\r' || b == '\n':
-			text := string(k.line)
-			if k.mixed || !utf8.ValidString(text) {
-				text = ""
-			}
-			k.lines = append(k.lines, text)
+			text := strings.TrimSpace(string(k.line))
+			k.lines = append(k.lines, typedLine{text, k.mixed || !utf8.ValidString(text)})
 			if len(k.lines) > maxLines {
 				k.lines = k.lines[1:]
 			}
@@ -46,8 +50,13 @@ func (c *Commands) Keystrokes(at time.Duration, data []byte) {
 	}
 }
 
-// typedLine finds the start of a line in row last that ends in what was typed.
-func (c *Commands) typedLine(last int) (at start, row, x int, ok bool) {
+// typed finds the start of a line in row last that ends in what was typed. Of the lines that wait to be read, it is the
+// longest that the line ends in; while one of them was edited, that is not known.
+func (c *Commands) typed(last int) (at start, row, x int, ok bool) {
+	waiting := c.keys.waiting(c.line.since + 1)
+	if slices.ContainsFunc(waiting, func(l typedLine) bool { return l.edited }) {
+		return start{}, 0, 0, false
+	}
 	g := c.screen.grid
 	row = g.start(last)
 	var line []byte
@@ -55,16 +64,19 @@ func (c *Commands) typedLine(last int) (at start, row, x int, ok bool) {
 		line = g.line(i).append(line, 0, c.screen.cols)
 	}
 	text := strings.TrimRight(string(line), " ")
-	for i, typed := range c.keys.lines {
-		typed = strings.TrimSpace(typed)
-		prompt, found := strings.CutSuffix(text, typed)
-		if typed == "" || !found || prompt == "" {
-			continue
-		}
-		if row, x, ok = c.after(row, prompt); ok {
-			c.keys.lines = c.keys.lines[i+1:]
-			return start{ok: true, id: g.line(row).id, x: x, prompt: prompt}, row, x, true
+	longest := ""
+	for _, l := range waiting {
+		if len(l.text) > len(longest) && strings.HasSuffix(text, l.text) {
+			longest = l.text
 		}
 	}
-	return start{}, 0, 0, false
+	prompt := strings.TrimSuffix(text, longest)
+	if longest == "" || prompt == "" {
+		return start{}, 0, 0, false
+	}
+	row, x, ok = c.after(row, prompt)
+	return start{ok: true, id: g.line(row).id, x: x, prompt: prompt}, row, x, ok
 }
+
+// waiting are the last n lines, as far as they are kept.
+func (k *keys) waiting(n int) []typedLine { return k.lines[max(0, len(k.lines)-n):] }

@@ -175,7 +175,7 @@ func (c *Commands) locate(last int) (at start, row, x int, sure Confidence, ok b
 	if row, torn := c.torn(last); torn {
 		return l.began, row, l.began.x, Low, true
 	}
-	if at, row, x, ok = c.typedLine(last); ok {
+	if at, row, x, ok = c.typed(last); ok {
 		return at, row, x, High, true
 	}
 	if at, row, x, ok = c.remembered(last); ok {
