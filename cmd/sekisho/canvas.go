@@ -42,15 +42,16 @@ func (c *canvas) begin() bool {
 	return true
 }
 
-// row paints one row, unless it is there already.
+// row paints one row, unless it is there already. What stood there is erased before, for after a row that is full the cursor
+// stands on its last character.
 func (c *canvas) row(y int, text []byte) {
 	if y >= len(c.painted) || c.painted[y] != nil && bytes.Equal(c.painted[y], text) {
 		return
 	}
 	c.painted[y] = append([]byte{}, text...) // never nil, which means: not painted
-	c.buf = fmt.Appendf(c.buf, "\x1b[%d;1H", y+1)
+	c.buf = fmt.Appendf(c.buf, "\x1b[%d;1H\x1b[0m\x1b[K", y+1)
 	c.buf = append(c.buf, text...)
-	c.buf = append(c.buf, "\x1b[0m\x1b[K"...)
+	c.buf = append(c.buf, "\x1b[0m"...)
 }
 
 // picture paints a screen and the line under it.

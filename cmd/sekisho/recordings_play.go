@@ -94,11 +94,7 @@ func (cmd *recordingsPlayCmd) screen(a *app, r *recording.Reader, ground *playgr
 		return err
 	}
 	p.stop = func() bool { return a.ctx.Err() != nil || len(ground.keys) > 0 }
-	if err := ground.enter(); err != nil {
-		return err
-	}
-	defer ground.leave()
-	return errors.Join(p.show(a.ctx, screening{ground.keys, ground.write, ground.size}), cut)
+	return errors.Join(ground.have(func(t screening) error { return p.show(a.ctx, t) }), cut)
 }
 
 // begin goes to where the person wants to begin.

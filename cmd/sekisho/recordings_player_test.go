@@ -161,6 +161,12 @@ func TestPlayerSizes(t *testing.T) {
 	if line := s.Line(3); !strings.Contains(line, "0:00:00") {
 		t.Errorf("%q", line)
 	}
+	p.film.Commands = nil
+	s = terminal.NewScreen(20, 6)
+	p.size(20, 6)
+	if lines := stage(p, s, p.since); lines[0] != "0123456789abcdefghij" {
+		t.Errorf("a row as wide as the terminal: %q", lines)
+	}
 	s = terminal.NewScreen(40, 10)
 	p.size(40, 10)
 	if lines := stage(p, s, p.since); lines[0] != "0123456789abcdefghij" || lines[6] != "" || !strings.HasPrefix(lines[9], "end") {
@@ -181,7 +187,7 @@ func TestPlayerSizes(t *testing.T) {
 		says       string
 	}{{10, 3, "too small"}, {20, 2, "too small"}, {19, 50, "too small"}, {3, 1, "too"}, {1, 1, "t"}, {0, 0, ""}} {
 		p.size(c.cols, c.rows)
-		if out := string(p.paint(p.since)); !strings.HasSuffix(out, "H"+c.says+"\x1b[0m\x1b[K") && c.rows > 0 {
+		if out := string(p.paint(p.since)); !strings.HasSuffix(out, "H\x1b[0m\x1b[K"+c.says+"\x1b[0m") && c.rows > 0 {
 			t.Errorf("%dx%d: %q", c.cols, c.rows, out)
 		}
 	}

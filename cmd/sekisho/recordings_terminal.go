@@ -28,6 +28,15 @@ func (a *app) playground() (p *playground, ok bool) {
 	return &playground{in: in, out: out, keys: make(chan string, 64)}, true
 }
 
+// have lets show have the terminal, and gives it back as it was.
+func (p *playground) have(show func(screening) error) error {
+	if err := p.enter(); err != nil {
+		return err
+	}
+	defer p.leave()
+	return show(screening{p.keys, p.write, p.size})
+}
+
 // enter takes the terminal; leave gives it back as it was.
 func (p *playground) enter() (err error) {
 	if p.was, err = term.MakeRaw(int(p.in.Fd())); err != nil {

@@ -1,119 +1,117 @@
 package main
 
 import (
-	"bytes"
 	"io"
 
 	"github.com/sekisho/sekisho/recording"
 	"github.com/sekisho/sekisho/terminal"
 )
 
-// view shows one channel of a session. On a terminal, what came before of a channel that has a terminal is gone through on a
-// screen that nobody sees, and only what stands there in the end is painted.
-type view struct {
-	out      io.Writer
-	raw      bool        // line feeds need carriage returns
-	paint    bool        // out is a terminal
-	live     func() bool // what came before has been read
-	only     *uint32     // the channel that was asked for
-	channels map[uint32]*seen
-	current  uint32 // what is shown; 0 is none
-	buf      []byte // of the entry that is looked at
+// looking follows the channels of a session and keeps to one of them.
+type looking struct {
+	only     *uint32          // the channel that was asked for
+	channels map[uint32]*seen // that are open
+	current  uint32           // the one that is looked at; 0 is none
 }
 
 // seen is a channel that is open.
 type seen struct {
-	runs    bool
-	screen  *terminal.Screen // nil where the channel has no terminal, or none is painted
-	shown   bool             // what stands on the screen was painted
-	pty     bool
-	filters [2]terminal.Filter // output, standard error
+	runs    bool               // it has a program
+	pty     bool               // and that has a terminal
+	filters [2]terminal.Filter // output, standard error; where no screen is painted
+	texts   [2]terminal.Text   // the same; where one is, for a program without a terminal
+	screen  *terminal.Screen   // nil until something is painted
+}
+
+func newLooking(only *uint32) looking { return looking{only: only, channels: map[uint32]*seen{}} }
+
+// take keeps in mind what an entry says of its channel, and gives that channel: nil for what is of none.
+func (l *looking) take(e recording.Entry) *seen {
+	if e.Channel == 0 {
+		return nil
+	}
+	c := l.channels[e.Channel]
+	if c == nil {
+		c = &seen{}
+		l.channels[e.Channel] = c
+	}
+	switch e.Kind {
+	case recording.ChannelClose:
+		delete(l.channels, e.Channel)
+		if l.current == e.Channel {
+			l.current = 0
+		}
+	case recording.PTYRequest:
+		c.pty = true
+	case recording.Shell, recording.Exec, recording.Subsystem:
+		c.runs = true
+	}
+	l.choose()
+	return c
+}
+
+// choose keeps to a channel until it is closed, then takes the first of the others that runs a program.
+func (l *looking) choose() {
+	if l.only != nil {
+		l.current = *l.only
+		return
+	}
+	if l.current != 0 {
+		return
+	}
+	for n, c := range l.channels {
+		if c.runs && (l.current == 0 || n < l.current) {
+			l.current = n
+		}
+	}
+}
+
+// now is the channel that is looked at, nil if there is none.
+func (l *looking) now() *seen { return l.channels[l.current] }
+
+// stream tells output, 0, from standard error, 1; ok is false for what is neither.
+func stream(k recording.Kind) (n int, ok bool) {
+	switch k {
+	case recording.Output:
+		return 0, true
+	case recording.Stderr:
+		return 1, true
+	}
+	return 0, false
+}
+
+// view shows one channel of a session to what is no terminal: all of it, from the beginning, as it is but for what a
+// terminal must not be told.
+type view struct {
+	looking
+	out io.Writer
+	buf []byte // of the entry that is looked at
 }
 
 // show takes an entry in and shows it if it is of the channel that is looked at.
 func (v *view) show(e recording.Entry) error {
-	if e.Channel == 0 {
+	c := v.take(e)
+	n, ok := stream(e.Kind)
+	if c == nil || !ok {
 		return nil
 	}
-	c := v.channels[e.Channel]
-	if c == nil {
-		c = &seen{}
-		v.channels[e.Channel] = c
-	}
-	v.take(c, e)
-	v.choose()
-	now := v.channels[v.current]
-	switch {
-	case now == nil:
+	v.buf = c.filters[n].Append(v.buf[:0], e.Data)
+	if v.now() != c || len(v.buf) == 0 {
 		return nil
-	case now.screen != nil && !now.shown:
-		return v.repaint(now)
-	case now != c || len(v.buf) == 0:
-		return nil
-	}
-	if v.raw && !c.pty {
-		v.buf = bytes.ReplaceAll(v.buf, []byte("\n"), []byte("\r\n"))
 	}
 	_, err := v.out.Write(v.buf)
 	return err
 }
 
-// take keeps in mind what an entry says of its channel, and leaves in buf what of it may be shown.
-func (v *view) take(c *seen, e recording.Entry) {
-	v.buf = v.buf[:0]
-	switch e.Kind {
-	case recording.ChannelClose:
-		delete(v.channels, e.Channel)
-		if v.current == e.Channel {
-			v.current = 0
+// all shows all that a recording has, until it ends.
+func (v *view) all(r *recording.Reader) error {
+	for {
+		e, err := r.Next()
+		if err == nil {
+			err = v.show(e)
 		}
-	case recording.PTYRequest:
-		c.pty = true
-		if pty, err := recording.DecodePTY(e.Data); err == nil && v.paint {
-			c.screen = terminal.NewScreen(terminal.Size(pty.Cols, pty.Rows))
-		}
-	case recording.Resize:
-		if cols, rows, err := recording.DecodeResize(e.Data); err == nil && c.screen != nil {
-			c.screen.Resize(terminal.Size(cols, rows))
-		}
-	case recording.Shell, recording.Exec, recording.Subsystem:
-		c.runs = true
-	case recording.Output:
-		v.takeOutput(c, &c.filters[0], e.Data)
-	case recording.Stderr:
-		v.takeOutput(c, &c.filters[1], e.Data)
-	}
-}
-
-func (v *view) takeOutput(c *seen, filter *terminal.Filter, data []byte) {
-	if c.screen != nil {
-		c.screen.Write(data)
-	}
-	v.buf = filter.Append(v.buf, data)
-}
-
-// choose keeps to a channel until it is closed, then takes the first of the others that runs a program.
-func (v *view) choose() {
-	if v.only != nil {
-		v.current = *v.only
-		return
-	}
-	if v.current != 0 {
-		return
-	}
-	for n, c := range v.channels {
-		if c.runs && (v.current == 0 || n < v.current) {
-			v.current = n
+		if err != nil {
+			return err
 		}
 	}
-}
-
-// repaint paints a screen once what came before has been read.
-func (v *view) repaint(c *seen) error {
-	if !v.live() {
-		return nil
-	}
-	c.shown = true
-	_, err := v.out.Write(c.screen.Render(nil))
-	return err
 }

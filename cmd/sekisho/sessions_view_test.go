@@ -9,14 +9,11 @@ import (
 	"github.com/sekisho/sekisho/recording"
 )
 
-// seer gives a view, and says what it shows of some entries.
-func seer(change ...func(*view)) (*view, func(...recording.Entry) string) {
+// seer says what a view of a channel, nil for any, shows of some entries.
+func seer(only *uint32) func(...recording.Entry) string {
 	var out bytes.Buffer
-	v := &view{out: &out, channels: map[uint32]*seen{}, live: func() bool { return true }}
-	for _, f := range change {
-		f(v)
-	}
-	return v, func(entries ...recording.Entry) string {
+	v := &view{out: &out, looking: newLooking(only)}
+	return func(entries ...recording.Entry) string {
 		out.Reset()
 		for _, e := range entries {
 			if err := v.show(e); err != nil {
@@ -33,7 +30,7 @@ func entry(kind recording.Kind, channel uint32, data string) recording.Entry {
 
 // A view keeps to the first channel that runs a program until that is closed, and then takes another.
 func TestViewFollowsTheChannels(t *testing.T) {
-	_, see := seer()
+	see := seer(nil)
 	for _, c := range []struct {
 		entry recording.Entry
 		want  string
@@ -48,7 +45,8 @@ func TestViewFollowsTheChannels(t *testing.T) {
 		{entry(recording.Stderr, 2, "error\x1b]52;c;eA==\a"), "error"},
 		{entry(recording.ChannelClose, 2, ""), ""},
 		{entry(recording.Output, 2, "late"), ""},
-		{entry(recording.Output, 1, "now it is\n"), "now it is\n"},
+		{entry(recording.Output, 1, "now it is\x1b[3"), "now it is"},
+		{entry(recording.Output, 1, "1mred\n"), "\x1b[31mred\n"},
 		{entry(recording.ChannelClose, 1, ""), ""},
 		{entry(recording.Exec, 3, "third"), ""},
 		{entry(recording.Output, 3, "third"), "third"},
@@ -61,35 +59,11 @@ func TestViewFollowsTheChannels(t *testing.T) {
 
 func TestViewOfOneChannel(t *testing.T) {
 	two := uint32(2)
-	_, see := seer(func(v *view) { v.only = &two })
+	see := seer(&two)
 	got := see(entry(recording.Exec, 1, "first"), entry(recording.Output, 1, "no"), entry(recording.Exec, 2, "second"), entry(recording.Output, 2, "yes"),
 		entry(recording.ChannelClose, 2, ""), entry(recording.Output, 1, "no"))
 	if got != "yes" {
 		t.Errorf("%q", got)
-	}
-}
-
-// On a terminal the present screen is painted at once, and what comes follows as it is; a sequence that is cut in two is not
-// lost.
-func TestViewPaintsThePresent(t *testing.T) {
-	live := false
-	_, see := seer(func(v *view) { v.paint, v.raw, v.live = true, true, func() bool { return live } })
-	past := see(entry(recording.PTYRequest, 1, string(recording.PTY{Term: "xterm", Cols: 40, Rows: 5}.Encode())), entry(recording.Shell, 1, ""),
-		entry(recording.Output, 1, strings.Repeat("gone by\r\n", 100)), entry(recording.Output, 1, "\x1b[2J\x1b[Hpresent\x1b[3"))
-	if past != "" {
-		t.Errorf("the past shows: %q", past)
-	}
-	live = true
-	painted := see(recording.Entry{Kind: recording.Resize, Channel: 1, Data: recording.EncodeResize(41, 6)})
-	if !strings.Contains(painted, "present") || strings.Contains(painted, "gone by") {
-		t.Errorf("painted %q", painted)
-	}
-	if got := see(entry(recording.Output, 1, "1mred\n")); got != "\x1b[31mred\n" {
-		t.Errorf("then %q", got)
-	}
-	// Without a terminal of its own a program's line feeds are made whole.
-	if got := see(entry(recording.ChannelClose, 1, ""), entry(recording.Exec, 2, "x"), entry(recording.Output, 2, "a\nb")); got != "a\r\nb" {
-		t.Errorf("then %q", got)
 	}
 }
 

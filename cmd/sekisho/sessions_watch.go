@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"connectrpc.com/connect"
-	"golang.org/x/term"
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
@@ -23,9 +22,11 @@ type sessionsWatchCmd struct {
 }
 
 func (*sessionsWatchCmd) Help() string {
-	return `Shows what the person sees, as they see it. What came before is gone through at once; then bytes are shown as they come, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. Make your terminal at least as large as theirs. Where the output is no terminal, it begins with what came before.
+	return `Shows what the person sees, as they see it. What came before is gone through at once; then the present screen is painted, and again with all that comes, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. If their screen is larger than your terminal, you see the part around the cursor, and the line at the bottom says how large theirs is. Your terminal is left as it was.
 
-The server sends the sealed recording as it grows. It is opened on this machine with your key, after a check that a trusted gateway signed it, and shown as by "recordings play": sequences that would write your clipboard, make your terminal answer or change what your keys do are left out.
+Where input or output is no terminal, the bytes are written as they come, from the beginning of the session on.
+
+The server sends the sealed recording as it grows. It is opened on this machine with your key, after a check that a trusted gateway signed it. Nothing in it can write your clipboard, make your terminal answer or change what your keys do.
 
 A policy must allow it (the action watchSessions), and the session must be recorded. That you watch is in the audit log before you see anything, and the person is told where the policy says so.
 
@@ -54,23 +55,26 @@ func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
 		return err
 	}
 	s := r.Header().Session
-	fmt.Fprintf(a.err, "%s as %s on %s, since %s; q or Ctrl-C leaves.\n", plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
-	restore, raw := a.listen(leave)
-	_, onTerminal := terminalAt(a.out)
-	v := &view{
-		out: a.out, raw: raw && onTerminal, paint: onTerminal, only: cmd.Channel, channels: map[uint32]*seen{},
-		live: func() bool { return f.at >= f.now },
-	}
-	for err == nil {
-		var e recording.Entry
-		if e, err = r.Next(); err == nil {
-			err = v.show(e)
+	who := plain(fmt.Sprintf("%s as %s on %s", s.Identity.Subject, s.Login, s.Target))
+	fmt.Fprintf(a.err, "%s, since %s; ", who, local(s.Started))
+	if ground, ok := a.playground(); ok {
+		fmt.Fprintln(a.err, "q or Ctrl-C leaves.")
+		err = ground.have(func(t screening) error {
+			return newWindow(who, cmd.Channel).show(ctx, t, watched{r.Next, f.caught, leave})
+		})
+	} else {
+		fmt.Fprintln(a.err, "Ctrl-C leaves.")
+		v := &view{looking: newLooking(cmd.Channel), out: a.out}
+		err = v.all(r)
+		if _, ok := terminalAt(a.out); ok { // leave it as it was found
+			fmt.Fprint(a.out, terminal.Reset+"\r\n")
 		}
 	}
-	if onTerminal { // leave it as it was found
-		fmt.Fprint(a.out, terminal.Reset+"\r\n")
-	}
-	restore()
+	return cmd.conclude(a, ctx, f, err)
+}
+
+// conclude tells why nothing more is shown.
+func (cmd *sessionsWatchCmd) conclude(a *app, ctx context.Context, f *following, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(a.err, "You have left; the session goes on.")
@@ -83,30 +87,6 @@ func (cmd *sessionsWatchCmd) Run(a *app) (err error) {
 	}
 	return bad(err)
 }
-
-// listen reads keys where there is somebody to press them, and calls leave for q and Ctrl-C. restore makes the terminal as
-// it was; raw says that line feeds need carriage returns until then.
-func (a *app) listen(leave func()) (restore func(), raw bool) {
-	in, ok := terminalAt(a.in)
-	if !ok {
-		return func() {}, false
-	}
-	was, err := term.MakeRaw(int(in.Fd()))
-	if err != nil {
-		return func() {}, false
-	}
-	go func() {
-		defer leave()
-		for key := make([]byte, 1); ; {
-			if n, err := in.Read(key); err != nil || n == 1 && (key[0] == 'q' || key[0] == 'Q' || key[0] == ctrlC) {
-				return
-			}
-		}
-	}()
-	return func() { term.Restore(int(in.Fd()), was) }, true
-}
-
-const ctrlC = 3
 
 // following makes a Reader of a recording that grows.
 type following struct {
@@ -144,6 +124,9 @@ func (f *following) Read(p []byte) (int, error) {
 	f.rest, f.at = f.rest[n:], f.at+int64(n)
 	return n, nil
 }
+
+// caught says that what there was when it began has been read.
+func (f *following) caught() bool { return f.at >= f.now }
 
 func (f *following) receive() error {
 	if !f.stream.Receive() {
