@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,11 +104,11 @@ func (l *liveSessions) follow(ctx context.Context, session string, offset int64)
 type growing struct {
 	mu   sync.Mutex
 	data []byte
-	over bool
+	over error // io.EOF, or why it cannot go on
 	more control.Bell
 }
 
-func (g *growing) state() (data []byte, over bool, more <-chan struct{}) {
+func (g *growing) state() (data []byte, over error, more <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.data, g.over, g.more.Wait()
@@ -120,9 +121,9 @@ func (g *growing) write(text string) {
 	g.more.Ring()
 }
 
-func (g *growing) end() {
+func (g *growing) end(why error) {
 	g.mu.Lock()
-	g.over = true
+	g.over = why
 	g.mu.Unlock()
 	g.more.Ring()
 }
@@ -141,8 +142,8 @@ func (g *grower) Read(p []byte) (int, error) {
 			n := copy(p, data[g.at:])
 			g.at += n
 			return n, nil
-		case over:
-			return 0, io.EOF
+		case over != nil:
+			return 0, over
 		}
 		select {
 		case <-more:
@@ -315,7 +316,7 @@ func TestWatch(t *testing.T) {
 	}
 	tape.write(strings.Repeat("x", 300_000))
 	w.see(300_000)
-	tape.end()
+	tape.end(io.EOF)
 	if !w.stream.Receive() || !w.stream.Msg().Ended || w.stream.Receive() || w.stream.Err() != nil {
 		t.Errorf("end: %v, %v", w.stream.Msg(), w.stream.Err())
 	}
@@ -323,6 +324,33 @@ func TestWatch(t *testing.T) {
 	last := h.events(sekisho.EventSessionUnwatched)[0]
 	if last.Detail["why"] != "session ended" || last.Detail["bytes"] != "300017" {
 		t.Errorf("noted %v", last.Detail)
+	}
+}
+
+// Where a recording cannot go on, who watches is not told that the session has ended.
+func TestWatchFails(t *testing.T) {
+	h := newHouse(t)
+	wen := h.signIn("wen@example.com", "watchers")
+	session := h.live.run("ken@example.com", "postgres", "db1")
+	w, err := wen.watch(session, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tape := h.live.tapes[session]
+	tape.write("what there is")
+	w.see(13)
+	tape.end(syscall.ENOSPC)
+	for w.stream.Receive() {
+		if w.stream.Msg().Ended {
+			t.Error("told that the session has ended")
+		}
+	}
+	if err := w.stream.Err(); connect.CodeOf(err) != connect.CodeUnavailable || !strings.Contains(err.Error(), "cannot go on") {
+		t.Errorf("error %v", err)
+	}
+	h.eventually("noted", func() bool { return len(h.events(sekisho.EventSessionUnwatched)) == 1 })
+	if why := h.unwatched(session); !strings.Contains(why, "cannot go on") {
+		t.Errorf("noted %q", why)
 	}
 }
 

@@ -57,6 +57,10 @@ var (
 	errLeft        = errors.New("left")
 	errSessionOver = errors.New("session ended")
 	errGoingDown   = &sekisho.Refusal{Sentence: "This house is going down.", Next: "Try again in a moment."}
+	errFailed      = &sekisho.Refusal{
+		Sentence: "The recording of this session cannot go on, so there is nothing more to watch.",
+		Next:     "sekisho sessions list shows whether the session still runs; the gateway's log says what its disk lacks.",
+	}
 )
 
 // watch is somebody who sees a session live.
@@ -81,7 +85,7 @@ func (d sessions) Watch(ctx context.Context, req *connect.Request[apiv1.WatchSes
 	if req.Msg.Offset < 0 {
 		return malformed(errors.New("the offset is negative"))
 	}
-	if w.session, err = d.known(ctx, w.rights, req.Msg.Session); err != nil {
+	if w.session, err = d.known(ctx, req.Msg.Session); err != nil {
 		return err
 	}
 	decision, err := w.rights.to(ctx, policy.WatchSessions, w.session)
@@ -190,7 +194,7 @@ func (w *watch) last(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF):
 		return errors.Join(errSessionOver, w.stream.Send(&apiv1.WatchSessionResponse{Ended: true}))
 	case ctx.Err() == nil:
-		return fmt.Errorf("follow recording: %w", err)
+		return as(connect.CodeUnavailable, fmt.Errorf("%w: %w", errFailed, err))
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return errLeft
 	}
@@ -241,7 +245,7 @@ func (w *watch) noteEnd(cause error, lasted time.Duration) {
 	ev := w.rights.event(sekisho.EventSessionUnwatched, w.session)
 	ev.Detail["seconds"] = strconv.FormatFloat(lasted.Seconds(), 'f', 3, 64)
 	ev.Detail["bytes"], ev.Detail["why"] = strconv.FormatInt(w.sent, 10), "connection lost"
-	for _, known := range []error{errSessionOver, errLeft, errGoingDown} {
+	for _, known := range []error{errSessionOver, errLeft, errGoingDown, errFailed} {
 		if errors.Is(cause, known) {
 			ev.Detail["why"] = known.Error()
 		}
@@ -249,7 +253,7 @@ func (w *watch) noteEnd(cause error, lasted time.Duration) {
 	if errors.Is(cause, context.Canceled) {
 		ev.Detail["why"] = errLeft.Error()
 	}
-	if refusal(cause) && !errors.Is(cause, errGoingDown) {
+	if refusal(cause) && !errors.Is(cause, errGoingDown) && !errors.Is(cause, errFailed) {
 		ev.Detail["why"] = "not allowed any more"
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), sendTime)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -138,5 +137,3 @@ func (s shown) Write(p []byte) (int, error) {
 	}
 	return s.near.Write(p)
 }
-
-var _ io.Writer = shown{}

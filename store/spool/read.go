@@ -19,7 +19,7 @@ func (s *Spool) Reader(ctx context.Context, session string) (in io.ReadCloser, s
 }
 
 // Follow reads a recording from the offset on, and when it has read all that is durable, waits for more until the
-// recording is closed or ctx is done. The size is what is durable now.
+// recording is closed or ctx is done; the error says why, when it cannot go on. The size is what is durable now.
 func (s *Spool) Follow(ctx context.Context, session string, offset int64) (in io.ReadCloser, size int64, err error) {
 	return opened(s.reader(ctx, session, offset, true))
 }
@@ -157,11 +157,16 @@ func (r *reader) more() (bool, error) {
 	for {
 		f := r.file
 		f.mu.Lock()
-		durable, over := f.durable(), f.closed || f.err != nil
-		if durable > max(r.upto, r.skip) || over {
+		durable, closed, failed := f.durable(), f.closed, f.err
+		if durable > max(r.upto, r.skip) || closed || failed != nil {
 			f.mu.Unlock()
 			r.upto = max(r.upto, durable)
-			return r.upto > max(r.at, r.skip), nil
+			switch more := r.upto > max(r.at, r.skip); {
+			case more || closed:
+				return more, nil
+			default:
+				return false, failed
+			}
 		}
 		if f.changed == nil {
 			f.changed = make(chan struct{})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -318,6 +319,35 @@ func TestFollow(t *testing.T) {
 	for r := range results {
 		same(t, fmt.Sprint("from ", r.offset), r.got, want[min(r.offset, int64(len(want))):])
 	}
+}
+
+// Who follows a recording that cannot go on reads what there is of it, and then hears why there is no more.
+func TestFollowFails(t *testing.T) {
+	full := false
+	h := open(t, t.TempDir(), func(c *spool.Config) {
+		c.SetDisk(func(f *os.File, p []byte, at int64) (int, error) {
+			if full {
+				return 0, syscall.ENOSPC
+			}
+			return f.WriteAt(p, at)
+		}, nil, nil)
+	})
+	session, f := h.create()
+	all := append(header(), frame(300, 0)...)
+	write(t, f, all)
+	ok(t, f.Sync())
+	r, _, err := h.Follow(context.Background(), session, 0)
+	ok(t, err)
+	defer r.Close()
+	full = true
+	if _, err := f.Write(frame(300, 0)); !errors.Is(err, spool.ErrFull) {
+		t.Fatalf("written with %v", err)
+	}
+	got, err := io.ReadAll(r)
+	if !bytes.Equal(got, all) || !errors.Is(err, spool.ErrFull) {
+		t.Errorf("%d of %d bytes, then %v", len(got), len(all), err)
+	}
+	ok(t, f.Close(nil))
 }
 
 func TestFollowEnds(t *testing.T) {
