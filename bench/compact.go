@@ -90,7 +90,8 @@ func sealing(_ context.Context, s *street, p plan) error {
 		title string
 		data  []byte
 	}{{"random bytes", noise}, {"a listing of files", listing}, {"zeros", make([]byte, 64e6)}} {
-		w, sink, err := newSealing()
+		sink := &nowhere{}
+		w, _, err := newRecording(sink)
 		if err != nil {
 			return err
 		}
@@ -109,8 +110,8 @@ func sealing(_ context.Context, s *street, p plan) error {
 	return nil
 }
 
-// newSealing begins a recording that is sealed to one key and goes nowhere.
-func newSealing() (*recording.Writer, *nowhere, error) {
+// newRecording begins a recording that is sealed to one key.
+func newRecording(sink recording.Sink) (*recording.Writer, *recording.PrivateKey, error) {
 	key, err := recording.GenerateKey(recording.MLKEM768X25519, "")
 	if err != nil {
 		return nil, nil, err
@@ -119,9 +120,9 @@ func newSealing() (*recording.Writer, *nowhere, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	sink := &nowhere{}
-	w, err := recording.NewWriter(sink, recording.Header{Session: sekisho.Session{ID: sekisho.NewID("ses"), Started: time.Now()}}, []recording.Recipient{key.Recipient()}, signer)
-	return w, sink, err
+	session := sekisho.Session{ID: sekisho.NewID("ses"), Target: "db1", Login: "root", Started: time.Now()}
+	w, err := recording.NewWriter(sink, recording.Header{Session: session}, []recording.Recipient{key.Recipient()}, signer)
+	return w, key, err
 }
 
 // nowhere counts.
@@ -226,17 +227,8 @@ func (p play) run(ctx context.Context) ([]piece, error) {
 // seal gives the size of the recording of what was said, made durable at every piece or after some time, and the
 // recording as asciicast.
 func seal(said []piece, ahead time.Duration) (size int, cast []byte, err error) {
-	key, err := recording.GenerateKey(recording.MLKEM768X25519, "")
-	if err != nil {
-		return 0, nil, err
-	}
-	_, signer, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return 0, nil, err
-	}
 	sink := &memory{}
-	session := sekisho.Session{ID: sekisho.NewID("ses"), Target: "db1", Login: "root", Started: time.Now()}
-	w, err := recording.NewWriter(sink, recording.Header{Session: session}, []recording.Recipient{key.Recipient()}, signer)
+	w, key, err := newRecording(sink)
 	if err != nil {
 		return 0, nil, err
 	}

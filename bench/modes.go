@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -112,28 +113,21 @@ func (s *street) compareRecordedMoves(ctx context.Context, p plan, people map[st
 
 // listing gives a file of size bytes with what find prints.
 func (s *street) listing(size int64) (string, error) {
-	path := filepath.Join(s.memory, fmt.Sprintf("listing-%d", size))
-	if info, err := os.Stat(path); err == nil && info.Size() == size {
-		return path, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	out, left := bufio.NewWriter(f), size
-	for left > 0 && err == nil {
-		err = fs.WalkDir(os.DirFS("/usr"), ".", func(name string, _ fs.DirEntry, _ error) error {
-			line := "/usr/" + name + "\n"
-			line = line[:min(int64(len(line)), left)]
-			left -= int64(len(line))
-			if _, err := out.WriteString(line); err != nil || left == 0 {
-				return cmp.Or(err, fs.SkipAll)
-			}
-			return nil
-		})
-	}
-	return path, errors.Join(err, out.Flush())
+	return s.kept(fmt.Sprintf("listing-%d", size), size, func(w io.Writer) (err error) {
+		out, left := bufio.NewWriter(w), size
+		for left > 0 && err == nil {
+			err = fs.WalkDir(os.DirFS("/usr"), ".", func(name string, _ fs.DirEntry, _ error) error {
+				line := "/usr/" + name + "\n"
+				line = line[:min(int64(len(line)), left)]
+				left -= int64(len(line))
+				if _, err := out.WriteString(line); err != nil || left == 0 {
+					return cmp.Or(err, fs.SkipAll)
+				}
+				return nil
+			})
+		}
+		return errors.Join(err, out.Flush())
+	})
 }
 
 // crowd of people who type.

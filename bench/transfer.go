@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -117,9 +118,17 @@ func (s *street) sftp(ctx context.Context, h hop, verb string, size int64) (*car
 	return c, nil
 }
 
-// file gives a file of size bytes that cannot be compressed, kept for the next one who asks.
+// file gives a file of size bytes that cannot be compressed.
 func (s *street) file(size int64) (string, error) {
-	path := filepath.Join(s.memory, fmt.Sprint(size))
+	return s.kept(fmt.Sprint(size), size, func(w io.Writer) error {
+		_, err := io.CopyN(w, rand.NewChaCha8([32]byte{}), size)
+		return err
+	})
+}
+
+// kept gives a file of size bytes, which is filled for the first one who asks.
+func (s *street) kept(name string, size int64, fill func(io.Writer) error) (string, error) {
+	path := filepath.Join(s.memory, name)
 	if info, err := os.Stat(path); err == nil && info.Size() == size {
 		return path, nil
 	}
@@ -127,9 +136,7 @@ func (s *street) file(size int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), size)
-	return path, err
+	return path, errors.Join(fill(f), f.Close())
 }
 
 // meter times what moves, without the log-in before it: from the first byte to the last, or between lines that say go
