@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -40,6 +41,7 @@ type house struct {
 	Auditor auditor            `json:"auditor"`
 
 	Processes map[string]*process `json:"processes"`
+	restarts  sync.Mutex          // one process at a time is started again
 
 	sshd string
 }

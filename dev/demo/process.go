@@ -62,19 +62,29 @@ func (p *process) launch() (*exec.Cmd, error) {
 func (p *process) again(h *house) *exec.Cmd {
 	for {
 		time.Sleep(time.Second)
-		p.mu.Lock()
-		if p.stopping {
-			p.mu.Unlock()
-			return nil
-		}
-		cmd, err := p.launch()
-		p.mu.Unlock()
-		if err == nil {
-			fmt.Fprintf(os.Stderr, "%s had ended by itself; started again\n", p.name)
-			h.save()
+		cmd, over := p.onceMore(h)
+		if cmd != nil || over {
 			return cmd
 		}
 	}
+}
+
+// onceMore starts the process and tells so in the house's file, unless it is over: somebody stopped it meanwhile.
+func (p *process) onceMore(h *house) (cmd *exec.Cmd, over bool) {
+	h.restarts.Lock()
+	defer h.restarts.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return nil, true
+	}
+	cmd, err := p.launch()
+	if err != nil {
+		return nil, false
+	}
+	fmt.Fprintf(os.Stderr, "%s had ended by itself; started again\n", p.name)
+	h.save()
+	return cmd, false
 }
 
 // stop ends the process and whatever it started in its group.
