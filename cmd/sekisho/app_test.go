@@ -96,15 +96,35 @@ func TestCompletion(t *testing.T) {
 		{"sekisho keys generate --kem mlkem768-", "mlkem768-x25519\nmlkem768-p256\n", "--label"},
 		{"sekisho recordings play --key ", "dpo\nspare\n", "--speed"},
 		{"sekisho keys show sp", "spare\n", "dpo"},
+		{"sekisho sessions watch ", "ses_live\n", "mei"},
+		{"sekisho sessions end ses_", "ses_mine\n", "ses_live"},
+		{"sekisho sessions end --p", "--person\n", "asked"},
+		{"sekisho recordings show ", "asked\nses_kept\n", "ses_live"},
+		{"sekisho recordings play x.rec --key ", "dpo\nspare\n", "asked"},
 	} {
 		words := strings.Split(c.typed, " ")
-		run := script + "\nsekisho() { [ \"$*\" = 'keys names' ] && printf 'dpo\\nspare\\n'; }" + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sekisho; printf '%s\\n' \"${COMPREPLY[@]}\""
+		run := "exec 3>&1\n" + script + offers + "\nCOMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sekisho; printf '%s\\n' \"${COMPREPLY[@]}\""
 		out, err := exec.Command("bash", append([]string{"-c", run, "bash"}, words...)...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), c.want) || strings.Contains(string(out), c.not) {
 			t.Errorf("%q: %v, want %q and no %q:\n%s", c.typed, err, c.want, c.not, out)
 		}
 	}
 }
+
+// offers is a sekisho that only completes. To descriptor 3, where there is one, it tells when a server would be asked.
+const offers = `
+sekisho() {
+  case "$*" in
+  *" ids"*) { echo asked >&3; } 2>/dev/null ;;
+  esac
+  case "$*" in
+  "keys names") printf 'dpo\nspare\n' ;;
+  "sessions ids watch") printf 'ses_live\tmei on db1: idle\n' ;;
+  "sessions ids end") printf 'ses_mine\tmei\n' ;;
+  "recordings ids") printf 'ses_kept\tken as root\n' ;;
+  esac
+}
+`
 
 // The other shells at least take the scripts, where they are there to ask.
 func TestCompletionSyntax(t *testing.T) {

@@ -16,7 +16,7 @@ type completionCmd struct {
 }
 
 func (*completionCmd) Help() string {
-	return `Prints a script that completes commands and flags.
+	return `Prints a script that completes commands, flags, and the names of your keys. Once you have logged in, it completes session IDs as well: those that run for sessions watch and end, the newest 100 recorded ones for recordings. For these the server is asked, which has a second to answer.
 
 Examples:
 
@@ -38,30 +38,26 @@ type node struct {
 	help  string
 	flags []choice
 	below []choice
-	files bool // it takes arguments, which may be files
+	files bool // its arguments may be files
 
 	values map[string][]string // what can follow a flag, by the flag
 }
 
 // suggestions are what a flag or argument that is tagged suggest takes, among others.
-var suggestions = map[string][]string{"kinds": eventKinds, "kems": kemNames(), "keys": {keyNames}}
+var suggestions = map[string][]string{
+	"kinds": eventKinds, "kems": kemNames(), "keys": {"sekisho keys names"},
+	"to-watch": {"sekisho sessions ids watch"}, "to-end": {"sekisho sessions ids end"}, "recorded": {"sekisho recordings ids"},
+}
 
-// keyNames is a command in place of a word: what it prints is offered, each time anew.
-const keyNames = "sekisho keys names 2>/dev/null"
+// isAsked says of a suggestion that it is a command in place of a word: each line that it prints is offered, each time
+// anew, up to a tab; after that stands what it is.
+func isAsked(word string) bool { return strings.HasPrefix(word, "sekisho ") }
 
 func kemNames() (names []string) {
 	for _, kem := range recording.KEMs() {
 		names = append(names, kem.String())
 	}
 	return names
-}
-
-// substitute writes a word, or a command that prints words, as bash and zsh want it.
-func substitute(word string) string {
-	if word == keyNames {
-		return "$(" + word + ")"
-	}
-	return word
 }
 
 // valuesOf are the values that are known for a flag or argument.
@@ -75,7 +71,7 @@ func valuesOf(v *kong.Value) []string {
 type choice struct{ word, help string }
 
 func flatten(n *kong.Node, path string) []node {
-	this := node{path: path, help: n.Help, files: len(n.Positional) > 0, values: map[string][]string{}}
+	this := node{path: path, help: n.Help, values: map[string][]string{}}
 	for _, group := range n.AllFlags(true) {
 		for _, f := range group {
 			this.flags = append(this.flags, choice{"--" + f.Name, f.Help})
@@ -85,6 +81,7 @@ func flatten(n *kong.Node, path string) []node {
 		}
 	}
 	for _, p := range n.Positional {
+		this.files = this.files || strings.Contains(p.Name, "file")
 		for _, word := range valuesOf(p) {
 			this.below = append(this.below, choice{word, ""})
 		}
@@ -100,44 +97,62 @@ func flatten(n *kong.Node, path string) []node {
 	return append([]node{this}, all...)
 }
 
-func substituted(values []string) string {
+// bashWords are choices for bash, which are asked for only when they are wanted: not while a flag is typed.
+func bashWords(choices ...choice) string {
 	var list []string
-	for _, v := range values {
-		list = append(list, substitute(v))
-	}
-	return strings.Join(list, " ")
-}
-
-// described is a choice for zsh.
-func described(c choice) string {
-	if c.word == keyNames {
-		return substitute(c.word)
-	}
-	return single(c.word + ":" + c.help)
-}
-
-func words(choices ...[]choice) string {
-	var list []string
-	for _, cs := range choices {
-		for _, c := range cs {
-			list = append(list, substitute(c.word))
+	for _, c := range choices {
+		if isAsked(c.word) {
+			c.word = `$([[ ${COMP_WORDS[COMP_CWORD]} = -* ]] || ` + c.word + ` 2>/dev/null | cut -f1)`
 		}
+		list = append(list, c.word)
 	}
-	return strings.Join(list, " ")
+	return `"` + strings.Join(list, " ") + `"`
+}
+
+// zshWords are choices for zsh, with what they mean.
+func zshWords(choices ...choice) string {
+	var list []string
+	for _, c := range choices {
+		word := single(c.word + ":" + c.help)
+		if isAsked(c.word) {
+			word = `${(f)"$([[ ${words[CURRENT]} = -* ]] || ` + c.word + ` 2>/dev/null | tr '\t' ':')"}`
+		}
+		list = append(list, word)
+	}
+	return "( " + strings.Join(list, " ") + " )"
+}
+
+// unexplained are choices of words that speak for themselves.
+func unexplained(words []string) (choices []choice) {
+	for _, w := range words {
+		choices = append(choices, choice{w, ""})
+	}
+	return choices
+}
+
+// arms are the arms of two shell case statements: for the values of flags, and for what can follow a command.
+func arms(nodes []node, words func(...choice) string) (values, offers string) {
+	for _, n := range nodes {
+		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
+			values += fmt.Sprintf("  %q) offer=%s ;;\n", n.path+" "+flag, words(unexplained(n.values[flag])...))
+		}
+		offers += fmt.Sprintf("    %q) offer=%s ;;\n", n.path, words(slices.Concat(n.below, n.flags)...))
+	}
+	return values, offers
+}
+
+// known is the pattern of all that names a command.
+func known(nodes []node) string {
+	var paths []string
+	for _, n := range nodes[1:] {
+		paths = append(paths, fmt.Sprintf("%q", n.path))
+	}
+	return strings.Join(paths, "|")
 }
 
 // bash walks the words typed so far down the commands, then offers what can follow.
 func bash(nodes []node) string {
-	var known, offers, values strings.Builder
-	for i, n := range nodes {
-		if i > 0 {
-			fmt.Fprintf(&known, "|%q", n.path)
-		}
-		fmt.Fprintf(&offers, "    %q) offer=%q ;;\n", n.path, words(n.below, n.flags))
-		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
-			fmt.Fprintf(&values, "    %q) offer=%q ;;\n", n.path+" "+flag, substituted(n.values[flag]))
-		}
-	}
+	values, offers := arms(nodes, bashWords)
 	return `# bash completion for sekisho
 _sekisho() {
   local path="" offer="" word next i
@@ -145,13 +160,15 @@ _sekisho() {
     word=${COMP_WORDS[i]}
     next=${path:+$path }$word
     case "$next" in
-    ` + strings.TrimPrefix(known.String(), "|") + `) path=$next ;;
+    ` + known(nodes) + `) path=$next ;;
     esac
   done
-  case "$path" in
-` + offers.String() + `  esac
   case "$path ${COMP_WORDS[COMP_CWORD-1]}" in
-` + values.String() + `  esac
+` + values + `  *)
+    case "$path" in
+` + offers + `    esac
+    ;;
+  esac
   COMPREPLY=($(compgen -W "$offer" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _sekisho sekisho
@@ -162,20 +179,7 @@ complete -o default -F _sekisho sekisho
 func single(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func zsh(nodes []node) string {
-	var known, offers, values strings.Builder
-	for i, n := range nodes {
-		if i > 0 {
-			fmt.Fprintf(&known, "|%q", n.path)
-		}
-		fmt.Fprintf(&offers, "    %q) offer=(", n.path)
-		for _, c := range append(append([]choice{}, n.below...), n.flags...) {
-			offers.WriteString(" " + described(c))
-		}
-		offers.WriteString(" ) ;;\n")
-		for _, flag := range slices.Sorted(maps.Keys(n.values)) {
-			fmt.Fprintf(&values, "    %q) offer=( %s ) ;;\n", n.path+" "+flag, substituted(n.values[flag]))
-		}
-	}
+	values, offers := arms(nodes, zshWords)
 	return `#compdef sekisho
 _sekisho() {
   local at="" word next
@@ -183,13 +187,15 @@ _sekisho() {
   for word in "${(@)words[2,CURRENT-1]}"; do
     next=${at:+$at }$word
     case "$next" in
-    ` + strings.TrimPrefix(known.String(), "|") + `) at=$next ;;
+    ` + known(nodes) + `) at=$next ;;
     esac
   done
-  case "$at" in
-` + offers.String() + `  esac
   case "$at ${words[CURRENT-1]}" in
-` + values.String() + `  esac
+` + values + `  *)
+    case "$at" in
+` + offers + `    esac
+    ;;
+  esac
   _describe -t commands sekisho offer || _files
 }
 if [ "$funcstack[1]" = "_sekisho" ]; then _sekisho "$@"; else compdef _sekisho sekisho; fi
@@ -209,22 +215,29 @@ func fish(nodes []node) string {
 			when = strings.Join(parts, "; and ")
 		}
 		for _, c := range n.below {
-			word := c.word
-			if word == keyNames { // files can stand there, too
-				fmt.Fprintf(&b, "complete -c sekisho -n %s -a '(%s)'\n", single(when), word)
-				continue
+			what := fmt.Sprintf("-f -a %s -d %s", c.word, single(c.help))
+			if isAsked(c.word) {
+				what = "-a " + single("("+c.word+" 2>/dev/null)")
+				if !n.files {
+					what = "-f " + what
+				}
 			}
-			fmt.Fprintf(&b, "complete -c sekisho -n %s -f -a %s -d %s\n", single(when), word, single(c.help))
+			fmt.Fprintf(&b, "complete -c sekisho -n %s %s\n", single(when), what)
 		}
 		for _, f := range n.flags {
-			values := ""
-			if known := n.values[f.word]; slices.Equal(known, []string{keyNames}) {
-				values = " -r -a '(" + keyNames + ")'"
-			} else if known != nil {
-				values = " -x -a " + single(strings.Join(known, " "))
-			}
-			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s%s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), values, single(f.help))
+			fmt.Fprintf(&b, "complete -c sekisho -n %s -l %s%s -d %s\n", single(when), strings.TrimPrefix(f.word, "--"), fishValues(n.values[f.word]), single(f.help))
 		}
 	}
 	return b.String()
+}
+
+// fishValues are what a flag takes; files besides, where that is asked for.
+func fishValues(known []string) string {
+	switch {
+	case known == nil:
+		return ""
+	case isAsked(known[0]):
+		return " -r -a " + single("("+known[0]+" 2>/dev/null)")
+	}
+	return " -x -a " + single(strings.Join(known, " "))
 }

@@ -21,6 +21,7 @@ type recordingsCmd struct {
 	Commands recordingsCommandsCmd `cmd:"" help:"List the commands that were run in sessions."`
 	Search   recordingsSearchCmd   `cmd:"" help:"Look for words in recordings."`
 	Export   recordingsExportCmd   `cmd:"" help:"Write a recording as asciicast, script, text, JSON or ssh-log."`
+	IDs      recordingsIDsCmd      `cmd:"" name:"ids" hidden:"" help:"Print recorded sessions, for completion."`
 }
 
 // recordingInfo is a recording as --json shows it.

@@ -12,7 +12,7 @@ import (
 )
 
 type recordingsCommandsCmd struct {
-	Recordings []string `arg:"" name:"session|file" help:"Session IDs, or downloaded files."`
+	Recordings []string `arg:"" name:"session|file" suggest:"recorded" help:"Session IDs, or downloaded files."`
 	Key        string   `suggest:"keys" placeholder:"KEY" help:"Private key that the recordings were sealed to: a file, a name in the key folder, or a pkcs11: URI."`
 	Signer     []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	JSON       bool     `name:"json" help:"Print JSON."`

@@ -14,7 +14,7 @@ import (
 )
 
 type recordingsDownloadCmd struct {
-	Session string `arg:"" help:"Session ID."`
+	Session string `arg:"" suggest:"recorded" help:"Session ID."`
 	Out     string `short:"o" placeholder:"FILE" help:"Where it goes; SESSION.rec if not given, - for stdout."`
 }
 

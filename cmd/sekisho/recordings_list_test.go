@@ -64,6 +64,12 @@ func signedHome(t *testing.T, service apiv1connect.RecordingServiceHandler) stri
 	path, handler := apiv1connect.NewRecordingServiceHandler(service)
 	mux := http.NewServeMux()
 	mux.Handle(path, handler)
+	return homeAt(t, mux)
+}
+
+// homeAt is the home of somebody who has signed in at a server.
+func homeAt(t *testing.T, mux *http.ServeMux) string {
+	t.Helper()
 	server := httptest.NewUnstartedServer(mux)
 	server.EnableHTTP2 = true
 	server.StartTLS()

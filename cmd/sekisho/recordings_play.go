@@ -14,7 +14,7 @@ import (
 )
 
 type recordingsPlayCmd struct {
-	Recording   string        `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
+	Recording   string        `arg:"" name:"session|file" suggest:"recorded" help:"Session ID, or a downloaded file."`
 	Key         string        `suggest:"keys" placeholder:"KEY" help:"Private key: a file, a name in the key folder, or a pkcs11: URI; if not given, the one in the key folder that opens the recording."`
 	Signer      []string      `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	Speed       float64       `default:"1" help:"How many times as fast as it was."`

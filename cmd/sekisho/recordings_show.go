@@ -9,7 +9,7 @@ import (
 )
 
 type recordingsShowCmd struct {
-	Recording string   `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
+	Recording string   `arg:"" name:"session|file" suggest:"recorded" help:"Session ID, or a downloaded file."`
 	Key       string   `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); shows what is sealed, too."`
 	Signer    []string `sep:"none" placeholder:"LINE" help:"With --key: public key line of a gateway to trust, instead of those learned at login."`
 	JSON      bool     `name:"json" help:"Print JSON."`

@@ -10,7 +10,7 @@ import (
 )
 
 type recordingsVerifyCmd struct {
-	Recording string   `arg:"" name:"session|file" help:"Session ID, or a downloaded file."`
+	Recording string   `arg:"" name:"session|file" suggest:"recorded" help:"Session ID, or a downloaded file."`
 	Key       string   `suggest:"keys" placeholder:"KEY" help:"Private key (a file, a name in the key folder, or a pkcs11: URI); opens every frame, too."`
 	Signer    []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	Chain     string   `placeholder:"HEX" help:"Of a file: the chain that the audit log has for it, in recording.closed or recording.interrupted."`

@@ -14,6 +14,7 @@ type sessionsCmd struct {
 	List  sessionsListCmd  `cmd:"" help:"List sessions that run."`
 	Watch sessionsWatchCmd `cmd:"" help:"See a session as its person sees it."`
 	End   sessionsEndCmd   `cmd:"" help:"End a session, or all of a person's."`
+	IDs   sessionsIDsCmd   `cmd:"" name:"ids" hidden:"" help:"Print sessions that run, for completion."`
 }
 
 type sessionsListCmd struct {

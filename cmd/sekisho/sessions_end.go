@@ -12,7 +12,7 @@ import (
 )
 
 type sessionsEndCmd struct {
-	Session string `arg:"" optional:"" help:"Session ID."`
+	Session string `arg:"" optional:"" suggest:"to-end" help:"Session ID."`
 	Person  string `placeholder:"EMAIL" help:"All sessions of this person that you may end."`
 	Reason  string `placeholder:"TEXT" help:"Why; the person is told, and the audit log keeps it. At most 200 characters."`
 	Yes     bool   `help:"Do not ask before all of a person's sessions end."`

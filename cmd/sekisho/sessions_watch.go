@@ -15,7 +15,7 @@ import (
 )
 
 type sessionsWatchCmd struct {
-	Session string   `arg:"" help:"Session ID."`
+	Session string   `arg:"" suggest:"to-watch" help:"Session ID."`
 	Key     string   `suggest:"keys" placeholder:"KEY" help:"Private key: a file, a name in the key folder, or a pkcs11: URI; if not given, the one in the key folder that opens the recording."`
 	Signer  []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	Channel *uint32  `placeholder:"N" help:"Which channel of the session; one that runs a program if not given."`
