@@ -208,14 +208,15 @@ func wrongPassphrase(path string, err error) error {
 }
 
 // keyFor opens the key that is to open a recording: the one that was named, or else the only one of the key folder
-// that the recording was sealed to.
-func (a *app) keyFor(s *source, name string) (*recording.PrivateKey, error) {
+// that the recording was sealed to. A key that does not open it is told so before its passphrase or PIN is asked for.
+func (a *app) keyFor(h recording.Header, name string) (*recording.PrivateKey, error) {
+	if id := a.idOf(name); id != "" {
+		if err := h.CheckKey(id); err != nil {
+			return nil, a.wrongKey(err)
+		}
+	}
 	if name != "" {
 		return a.key(name)
-	}
-	h, err := s.peek()
-	if err != nil {
-		return nil, bad(err)
 	}
 	folder, err := a.keyFolder()
 	if err != nil {
@@ -234,6 +235,24 @@ func (a *app) keyFor(s *source, name string) (*recording.PrivateKey, error) {
 		Sentence: fmt.Sprintf("No key in %s opens this recording; it was sealed to %s.", folder.shown, a.labelled(h.Recipients)),
 		Next:     "Give the private key with --key.",
 	}
+}
+
+// idOf is the ID of the private key that a person named, "" where that cannot be told without opening it.
+func (a *app) idOf(name string) string {
+	k, err := a.inFolder(name)
+	if err != nil {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() { // what comes through a pipe is read once only
+			return ""
+		}
+		if k, err = describeKey(name); err != nil {
+			return ""
+		}
+	}
+	if k.Protection == publicOnly {
+		return ""
+	}
+	return k.ID
 }
 
 // onlyKey names the private key of the key folder, where there is just one.

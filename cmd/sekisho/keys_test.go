@@ -208,6 +208,14 @@ func TestPassphraseFiles(t *testing.T) {
 	if code, out, errs := play(""); code != 1 || out != "" || !strings.Contains(errs, passphraseFileVariable) {
 		t.Errorf("without a terminal: %d %q %s", code, out, errs)
 	}
+	// A key that does not open the recording is told so, with the one that does, and its passphrase is not asked for.
+	other := deskOf(t, hello)
+	for _, command := range []string{"play", "export", "show", "commands", "verify"} {
+		args := []string{"recordings", command, other.file, "--signer", other.signer, "--key", key}
+		if code, out, errs := run(t, args...); code != 1 || out != "" || !strings.Contains(errs, "it was sealed to rk_") {
+			t.Errorf("%s: %d %q %s", command, code, out, errs)
+		}
+	}
 	// One newline at the end is the editor's, the rest is the passphrase.
 	for _, right := range []string{"open sesame", "open sesame\n", "open sesame\r\n"} {
 		if code, out, errs := play(right); code != 0 || out != "hello\r\n" {

@@ -25,6 +25,7 @@ type source struct {
 	session string // its session, when the server was asked for that
 	total   int64  // bytes, 0 when not known yet
 	open    bool   // the session still runs, says the server
+	opened  *recording.Reader
 	close   func() error
 }
 
@@ -107,13 +108,10 @@ func (d *downloading) receive() error {
 	return nil
 }
 
-// reader opens the recording with a key (keyFor), after a check that a trusted gateway signed its header. Where nobody has
-// said which gateways to trust, the person is told that this was not checked.
+// reader opens the recording with a key (keyFor), after a check that a trusted gateway signed its header: nobody types a
+// passphrase for one that is not genuine. Where nobody has said which gateways to trust, the person is told that this was not
+// checked.
 func (a *app) reader(s *source, keyName string, signers []string) (*recording.Reader, error) {
-	key, err := a.keyFor(s, keyName)
-	if err != nil {
-		return nil, err
-	}
 	trusted, err := a.trusted(signers)
 	if err != nil {
 		return nil, err
@@ -121,32 +119,48 @@ func (a *app) reader(s *source, keyName string, signers []string) (*recording.Re
 	if len(trusted) == 0 {
 		a.tellUnchecked()
 	}
-	r, err := s.unseal(key, trusted)
-	return r, bad(a.wrongKey(err))
+	h, err := s.peek()
+	if err != nil {
+		return nil, bad(err)
+	}
+	if err := s.genuine(h, trusted); err != nil {
+		return nil, err
+	}
+	key, err := a.keyFor(h, keyName)
+	if err != nil {
+		return nil, err
+	}
+	s.opened, err = recording.NewReader(s, key)
+	return s.opened, bad(a.wrongKey(err))
 }
 
 func (a *app) tellUnchecked() {
 	fmt.Fprintln(a.err, "Not checked: who made this recording. Sign in, or give the gateway's key with --signer.")
 }
 
-// unseal opens the recording with a key, after a check that one of the trusted gateways, if there are any, signed its header,
-// and that it is of the session that was asked for.
+// unseal opens the recording with a key, and checks that it is genuine.
 func (s *source) unseal(key *recording.PrivateKey, trusted []ed25519.PublicKey) (*recording.Reader, error) {
 	r, err := recording.NewReader(s, key)
 	if err != nil {
 		return nil, err
 	}
-	h := r.Header()
+	s.opened = r
+	return r, s.genuine(r.Header(), trusted)
+}
+
+// genuine says what is wrong unless one of the trusted gateways, if there are any, signed the header, and it is of the session
+// that was asked for.
+func (s *source) genuine(h recording.Header, trusted []ed25519.PublicKey) error {
 	if s.session != "" && s.session != h.Session.ID {
-		return nil, &sekisho.Refusal{
+		return &sekisho.Refusal{
 			Sentence: fmt.Sprintf("Not valid: it is of session %s, not %s.", h.Session.ID, s.session),
 			Next:     "Do not rely on it, and tell those who look after security.",
 		}
 	}
 	if len(trusted) > 0 && !slices.ContainsFunc(trusted, func(k ed25519.PublicKey) bool { return k.Equal(h.Signer) }) {
-		return nil, untrusted(h)
+		return untrusted(h)
 	}
-	return r, nil
+	return nil
 }
 
 // trusted gives the gateways' recording keys: those on the command line, or else those that the last login has

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -42,6 +43,11 @@ func (cmd *recordingsVerifyCmd) Run(a *app) error {
 		return err
 	}
 	defer src.close()
+	if cmd.Key != "" {
+		if opts.Key, err = a.verifierKey(src, cmd.Key, opts.Signers); err != nil {
+			return err
+		}
+	}
 	report, err := recording.Verify(src, opts)
 	if err != nil && report.Header.Signer != nil && !report.Trusted {
 		return untrusted(report.Header)
@@ -59,6 +65,18 @@ func (cmd *recordingsVerifyCmd) Run(a *app) error {
 	}
 	_, err = fmt.Fprintln(a.out, valid(report, opts, cmd.Chain != ""))
 	return err
+}
+
+// verifierKey opens the key for a recording that one of the signers made.
+func (a *app) verifierKey(s *source, name string, signers []ed25519.PublicKey) (*recording.PrivateKey, error) {
+	h, err := s.peek()
+	if err != nil {
+		return nil, bad(err)
+	}
+	if err := s.genuine(h, signers); err != nil {
+		return nil, err
+	}
+	return a.keyFor(h, name)
 }
 
 // held holds a file against the chain that was given for it: where it has its signed end, and where it stops without one.
@@ -86,11 +104,6 @@ func interrupted(r recording.Report, cause error) error {
 func (cmd *recordingsVerifyCmd) options(a *app) (recording.VerifyOptions, error) {
 	var opts recording.VerifyOptions
 	var err error
-	if cmd.Key != "" {
-		if opts.Key, err = a.key(cmd.Key); err != nil {
-			return opts, err
-		}
-	}
 	if opts.Signers, err = a.trusted(cmd.Signer); err != nil {
 		return opts, err
 	}
