@@ -18,7 +18,7 @@ import (
 // Asciicast writes one channel of a recording as asciicast v2 (docs.asciinema.org/manual/asciicast/v2): output and
 // standard error as "o", kept input as "i", window changes as "r", commands of a shell and bytes that were lost as "m". The bytes are those that the target
 // sent, control sequences included, as far as they are UTF-8. A program without a pty gets 80x24, and carriage returns
-// before its newlines. When the recording is cut, all of what is there is written and the error wraps ErrCut; when it
+// before its newlines; a window larger than terminal.Screen can be is that large. When the recording is cut, all of what is there is written and the error wraps ErrCut; when it
 // has no such channel, the error is a *NoChannelError.
 func Asciicast(w io.Writer, r Source, channel uint32) error { return asciicast(w, r, channel, 2) }
 
@@ -30,7 +30,7 @@ func asciicast(w io.Writer, r Source, channel uint32, version int) error {
 	out := bufio.NewWriter(w)
 	s := r.Header().Session
 	c := &cast{
-		lines: newLines(out), choice: choose(channel), version: version, timestamp: s.Started.Unix(),
+		lines: newLines(out), choice: Choose(channel), version: version, timestamp: s.Started.Unix(),
 		title: fmt.Sprintf("%s as %s on %s (%s)", s.Identity.Subject, s.Login, s.Target, s.ID),
 	}
 	c.commands = newCommandReader(c.mark)
@@ -41,7 +41,7 @@ func asciicast(w io.Writer, r Source, channel uint32, version int) error {
 	if err := errors.Join(err, c.finish(), out.Flush()); err != nil {
 		return fmt.Errorf("write asciicast: %w", err)
 	}
-	if err := c.choice.missing(end); err != nil {
+	if err := c.choice.Missing(end); err != nil {
 		return err
 	}
 	return whole(end)
@@ -50,8 +50,8 @@ func asciicast(w io.Writer, r Source, channel uint32, version int) error {
 // castHeader2 and castHeader3 are the first lines of the two versions.
 type castHeader2 struct {
 	Version   int               `json:"version"`
-	Width     uint32            `json:"width"`
-	Height    uint32            `json:"height"`
+	Width     int               `json:"width"`
+	Height    int               `json:"height"`
 	Timestamp int64             `json:"timestamp"`
 	Command   string            `json:"command,omitempty"`
 	Title     string            `json:"title,omitempty"`
@@ -67,30 +67,31 @@ type castHeader3 struct {
 }
 
 type castTerm struct {
-	Cols uint32 `json:"cols"`
-	Rows uint32 `json:"rows"`
+	Cols int    `json:"cols"`
+	Rows int    `json:"rows"`
 	Type string `json:"type,omitempty"`
 }
 
 // cast writes the header as late as it can: what is in it comes in entries before the first output.
 type cast struct {
-	lines     *lines
-	choice    choice
-	version   int
-	timestamp int64
-	title     string
-	command   string
-	pty       recording.PTY
-	wired     bool // there is a pty
-	begun     bool
-	at, told  time.Duration // of this entry; of the last line
-	screen    feed
-	in        terminal.Text
-	line      []byte
-	commands  *commandReader
-	held      []castEvent
-	heldBytes int
-	holding   bool
+	lines      *lines
+	choice     Choice
+	version    int
+	timestamp  int64
+	title      string
+	command    string
+	pty        recording.PTY
+	wired      bool // there is a pty
+	cols, rows int  // of it: players refuse sizes that no terminal has, and so all of the cast
+	begun      bool
+	at, told   time.Duration // of this entry; of the last line
+	screen     feed
+	in         terminal.Text
+	line       []byte
+	commands   *commandReader
+	held       []castEvent
+	heldBytes  int
+	holding    bool
 }
 
 // castEvent is a line that is not written yet.
@@ -134,7 +135,7 @@ func (c *cast) release() error {
 }
 
 func (c *cast) entry(e recording.Entry) error {
-	if !c.choice.takes(e) {
+	if !c.choice.Takes(e) {
 		return nil
 	}
 	c.at = max(c.at, e.At) // times must not go back
@@ -174,6 +175,7 @@ func (c *cast) terminal(data []byte) (err error) {
 		return nil
 	}
 	c.pty, err = recording.DecodePTY(data)
+	c.cols, c.rows = terminal.Size(c.pty.Cols, c.pty.Rows)
 	c.wired, c.screen.pty = err == nil, err == nil
 	return err
 }
@@ -183,7 +185,8 @@ func (c *cast) resize(data []byte) error {
 	if err != nil || cols == 0 || rows == 0 {
 		return err
 	}
-	return c.put("r", fmt.Appendf(nil, "%dx%d", cols, rows))
+	w, h := terminal.Size(cols, rows)
+	return c.put("r", fmt.Appendf(nil, "%dx%d", w, h))
 }
 
 func (c *cast) exit(data []byte) error {
@@ -233,17 +236,17 @@ func (c *cast) begin() error {
 		return nil
 	}
 	c.begun = true
-	if c.pty.Cols == 0 || c.pty.Rows == 0 {
-		c.pty.Cols, c.pty.Rows = 80, 24
+	if c.cols == 0 || c.rows == 0 {
+		c.cols, c.rows = 80, 24
 	}
 	return c.lines.encode(c.header())
 }
 
 func (c *cast) header() any {
 	if c.version == 3 {
-		return castHeader3{c.version, castTerm{c.pty.Cols, c.pty.Rows, c.pty.Term}, c.timestamp, c.command, c.title}
+		return castHeader3{c.version, castTerm{c.cols, c.rows, c.pty.Term}, c.timestamp, c.command, c.title}
 	}
-	h := castHeader2{c.version, c.pty.Cols, c.pty.Rows, c.timestamp, c.command, c.title, nil}
+	h := castHeader2{c.version, c.cols, c.rows, c.timestamp, c.command, c.title, nil}
 	if c.pty.Term != "" {
 		h.Env = map[string]string{"TERM": c.pty.Term}
 	}

@@ -144,3 +144,40 @@ func TestAsciicastPutsCharactersTogether(t *testing.T) {
 		t.Errorf("no UTF-8: %q", got)
 	}
 }
+
+// Bytes that are missing from a session are told with its program, wherever they stand.
+func TestLost(t *testing.T) {
+	entries := []recording.Entry{
+		{Kind: recording.PTYRequest, Channel: 1, Data: recording.PTY{Cols: 80, Rows: 24}.Encode()},
+		{Kind: recording.Shell, Channel: 1},
+		{Kind: recording.Output, Channel: 1, Data: []byte("before\r\n")},
+		{Kind: recording.Lost, At: time.Second, Data: recording.Loss{Bytes: 7, Why: "the disk lagged"}.Encode()},
+		{Kind: recording.Output, Channel: 1, At: time.Minute, Data: []byte("after\r\n")},
+	}
+	for export, want := range map[string]string{
+		"asciicast": `[1.000000,"m","lost 7 bytes of output are missing here: the disk lagged"]`, "multi": "H 0.000000 BYTES_LOST 7",
+	} {
+		var out bytes.Buffer
+		if err := exports[export](&out, newTape(entries...)); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v\n%s", export, err, &out)
+		}
+	}
+	film, err := replay.NewFilm(newTape(entries...), replay.AnyChannel)
+	if err != nil || film.Lost != 7 {
+		t.Errorf("%+v, %v", film, err)
+	}
+}
+
+// A player reads a size as 16 bits, and a cast with another one not at all.
+func TestCastSizes(t *testing.T) {
+	var out bytes.Buffer
+	if err := replay.Asciicast(&out, newTape(
+		recording.Entry{Kind: recording.PTYRequest, Channel: 1, Data: recording.PTY{Cols: 1 << 31, Rows: 70000}.Encode()},
+		recording.Entry{Kind: recording.Resize, Channel: 1, Data: recording.EncodeResize(1<<32-1, 1<<16)},
+	), replay.AnyChannel); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, `"width":1000,"height":1000`) || !strings.Contains(got, `"r","1000x1000"`) {
+		t.Error(got)
+	}
+}

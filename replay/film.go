@@ -32,9 +32,11 @@ const (
 // Film is one channel of a recording, kept so that it can be shown from any time on at once: what changed the screen,
 // compressed, and every quarter of a megabyte the whole picture. It holds at most MaxFilm bytes.
 type Film struct {
-	// Length is the time of the last change, Files the number of operations on files in the session.
+	// Length is the time of the last change, Files the number of operations on files in the session, Lost how many bytes are
+	// missing from it.
 	Length   time.Duration
 	Files    int
+	Lost     uint64
 	Commands []Command // of the channel, in the order in which they began
 	reels    []reel
 	size     int
@@ -59,7 +61,7 @@ type change struct {
 // errors are *NoChannelError, ErrFilmTooLong and those of r.
 func NewFilm(r Source, channel uint32) (*Film, error) {
 	f := &Film{}
-	c := &camera{film: f, choice: choose(channel), screen: terminal.NewScreen(80, 24)}
+	c := &camera{film: f, choice: Choose(channel), screen: terminal.NewScreen(80, 24)}
 	c.commands = newCommandReader(func(k Command) error {
 		if k.Channel == c.choice.channel && len(f.Commands) < maxFilmCommands {
 			f.Commands = append(f.Commands, k)
@@ -68,7 +70,7 @@ func NewFilm(r Source, channel uint32) (*Film, error) {
 	})
 	end, err := each(r, c.entry)
 	if err == nil {
-		err = errors.Join(c.commands.end(), c.cut(), c.choice.missing(end))
+		err = errors.Join(c.commands.end(), c.cut(), c.choice.Missing(end))
 	}
 	if err != nil {
 		return nil, err
@@ -86,7 +88,7 @@ func (f *Film) Empty() bool { return len(f.reels) == 0 }
 // camera makes a film.
 type camera struct {
 	film     *Film
-	choice   choice
+	choice   Choice
 	commands *commandReader
 	feed     feed
 	screen   *terminal.Screen
@@ -99,11 +101,18 @@ type camera struct {
 }
 
 func (c *camera) entry(e recording.Entry) error {
-	if e.Kind == recording.File {
+	switch e.Kind {
+	case recording.File:
 		c.film.Files++
+	case recording.Lost:
+		if l, err := recording.DecodeLoss(e.Data); err == nil {
+			c.film.Lost += l.Bytes
+		}
 	}
-	taken := c.choice.takes(e)
-	if err := c.commands.entry(e); err != nil || !taken {
+	if !c.choice.Takes(e) {
+		return nil
+	}
+	if err := c.commands.entry(e); err != nil {
 		return err
 	}
 	c.at = max(c.at, e.At)

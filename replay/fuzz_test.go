@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/sekisho/sekisho/recording"
@@ -50,6 +51,7 @@ func seeds(f *testing.F) {
 	f.Add([]byte("\x04\x01\x10\x05xterm\x07\x01\x11\x02ls\x00\x01\x20\x09\x1b]52;c;x\x07\x0c\x01\x3e\x03   "))
 	f.Add([]byte("\x09\x00\x10\x00\x0f\x00\x3f\x04\x1b[6n\x10\x02\x01\x02{}\x11\x02\x01\x02{}"))
 	f.Add([]byte("\x00\x00\x00\x08\u009b2J\u0085\x7f\x02\x00\x01\x03\x9dxx"))
+	f.Add([]byte("\x00\x00\x00\x0b\u202ex\u2028\xf3\xa0\x80\x81")) // marks of direction, and a tag
 }
 
 // FuzzExports: whatever a recording holds, every export ends, and what is for reading steers no terminal.
@@ -82,7 +84,7 @@ func steers(t *testing.T, name, s string) {
 		t.Errorf("%s is no UTF-8: %q", name, s)
 	}
 	for _, r := range s {
-		if r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f {
+		if r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r <= 0x9f || name == "json" && r != '\n' && !unicode.IsPrint(r) {
 			t.Errorf("%s holds %q: %q", name, r, s)
 			return
 		}

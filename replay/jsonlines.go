@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/sekisho/sekisho/recording"
@@ -50,6 +52,7 @@ type commandLine struct {
 	Channel    uint32  `json:"channel"`
 	Kind       string  `json:"kind"`
 	Text       string  `json:"text"`
+	Cut        bool    `json:"cut,omitempty"`
 	Directory  string  `json:"directory,omitempty"`
 	Exit       *int    `json:"exit,omitempty"`
 	Signal     string  `json:"signal,omitempty"`
@@ -58,14 +61,15 @@ type commandLine struct {
 }
 
 func jsonCommand(c Command) commandLine {
-	return commandLine{Seconds(c.At), c.Channel, "command", c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence}
+	return commandLine{Seconds(c.At), c.Channel, "command", c.Text, c.Cut, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence}
 }
 
-// lines writes JSON lines that are safe on a terminal, too: encoding/json leaves C1 controls as they are.
+// lines writes JSON lines that are safe on a terminal, too.
 type lines struct {
-	out *bufio.Writer
-	buf bytes.Buffer
-	enc *json.Encoder
+	out  *bufio.Writer
+	buf  bytes.Buffer
+	enc  *json.Encoder
+	safe []byte
 }
 
 func newLines(out *bufio.Writer) *lines {
@@ -80,14 +84,29 @@ func (l *lines) encode(v any) error {
 	if err := l.enc.Encode(v); err != nil {
 		return err
 	}
-	for _, r := range l.buf.String() {
-		if r >= 0x7f && r <= 0x9f {
-			fmt.Fprintf(l.out, `\u%04x`, r)
-		} else {
-			l.out.WriteRune(r) // the error stays in out until Flush
-		}
-	}
+	l.safe = AppendEscaped(l.safe[:0], l.buf.Bytes())
+	l.out.Write(l.safe) // the error stays in out until Flush
 	return nil
+}
+
+// AppendEscaped adds JSON so that no terminal obeys it: what JSON may hold as it is, but is not to be seen or steers a
+// terminal (C1 controls, marks of direction), becomes \uXXXX, which says the same. Newlines stay. A character must not be cut
+// between two calls.
+func AppendEscaped(dst, json []byte) []byte {
+	for len(json) > 0 {
+		r, size := utf8.DecodeRune(json)
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			dst = utf8.AppendRune(dst, r)
+		case r <= 0xffff:
+			dst = fmt.Appendf(dst, "\\u%04x", r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			dst = fmt.Appendf(dst, "\\u%04x\\u%04x", high, low)
+		}
+		json = json[size:]
+	}
+	return dst
 }
 
 type jsonLine struct {

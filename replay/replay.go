@@ -41,17 +41,21 @@ func (e *NoChannelError) Error() string {
 	return fmt.Sprintf("the recording has no channel %d", e.Channel)
 }
 
-// choice finds the entries of one channel.
-type choice struct {
+// Choice finds the entries of one channel, in the one way in which recordings are played and exported.
+type Choice struct {
 	channel uint32
 	met     bool // an entry of it was there
 }
 
-func choose(channel uint32) choice { return choice{channel: channel} }
+// Choose is the choice of a channel by its number, or AnyChannel.
+func Choose(channel uint32) Choice { return Choice{channel: channel} }
 
-// takes reports whether e is on the channel. When that is AnyChannel, the first entry that only a program can cause says
-// which one it is.
-func (c *choice) takes(e recording.Entry) bool {
+// Takes reports whether e is on the channel, or tells of bytes that are missing from the session once the channel was met.
+// When that is AnyChannel, the first entry that only a program can cause says which one it is.
+func (c *Choice) Takes(e recording.Entry) bool {
+	if e.Kind == recording.Lost && e.Channel == 0 && c.met {
+		return true
+	}
 	if c.channel == AnyChannel && ofProgram(e.Kind) {
 		c.channel = e.Channel
 	}
@@ -62,8 +66,8 @@ func (c *choice) takes(e recording.Entry) bool {
 	return true
 }
 
-// missing is a NoChannelError when a channel was named and not met in the whole recording; end is how that ended.
-func (c *choice) missing(end error) error {
+// Missing is a *NoChannelError when a channel was named and not met in the whole recording; end is how that ended.
+func (c *Choice) Missing(end error) error {
 	if c.met || c.channel == AnyChannel || !errors.Is(end, io.EOF) {
 		return nil
 	}
@@ -79,7 +83,7 @@ func ofProgram(k recording.Kind) bool {
 	return ofChannel(k)
 }
 
-// ofChannel leaves out what may stand for the whole connection, whose channel is 0 as the first channel's is.
+// ofChannel leaves out notes, which most often are about the whole connection.
 func ofChannel(k recording.Kind) bool { return k != recording.Note }
 
 // whole makes nil of the end of a whole recording and leaves other ends as they are.

@@ -30,7 +30,7 @@ const scriptTime = "2006-01-02 15:04:05-07:00"
 // not there Script says the same as Asciicast.
 func Script(typescript, timing io.Writer, r Source, channel uint32, form Timing) error {
 	s := &script{
-		out: bufio.NewWriter(typescript), times: bufio.NewWriter(timing), choice: choose(channel), form: form,
+		out: bufio.NewWriter(typescript), times: bufio.NewWriter(timing), choice: Choose(channel), form: form,
 		session: r.Header().Session.ID, started: r.Header().Session.Started.UTC(),
 	}
 	end, err := each(r, s.entry)
@@ -38,7 +38,7 @@ func Script(typescript, timing io.Writer, r Source, channel uint32, form Timing)
 	if err := errors.Join(err, s.out.Flush(), s.times.Flush()); err != nil {
 		return fmt.Errorf("write typescript: %w", err)
 	}
-	if err := s.choice.missing(end); err != nil {
+	if err := s.choice.Missing(end); err != nil {
 		return err
 	}
 	return whole(end)
@@ -47,7 +47,7 @@ func Script(typescript, timing io.Writer, r Source, channel uint32, form Timing)
 // script begins as late as it can, as cast does. Errors of writing stay in the buffers until Flush.
 type script struct {
 	out, times *bufio.Writer
-	choice     choice
+	choice     Choice
 	form       Timing
 	session    string
 	started    time.Time
@@ -55,6 +55,7 @@ type script struct {
 	wired      bool
 	command    string
 	exit       string
+	lost       uint64 // bytes that are missing from the session
 	begun      bool
 	at, told   time.Duration
 	last       byte
@@ -62,7 +63,7 @@ type script struct {
 }
 
 func (s *script) entry(e recording.Entry) (err error) {
-	if !s.choice.takes(e) {
+	if !s.choice.Takes(e) {
 		return nil
 	}
 	s.at = max(s.at, e.At)
@@ -84,6 +85,10 @@ func (s *script) entry(e recording.Entry) (err error) {
 		s.signal("SIG" + word(string(e.Data)))
 	case recording.ExitStatus, recording.ExitSignal:
 		return s.exited(e)
+	case recording.Lost:
+		if l, err := recording.DecodeLoss(e.Data); err == nil {
+			s.lost += l.Bytes
+		}
 	}
 	return err
 }
@@ -195,6 +200,9 @@ func (s *script) finish() {
 	s.head("DURATION", string(seconds(s.at.Truncate(time.Microsecond))))
 	if s.exit != "" {
 		s.head("EXIT_CODE", s.exit)
+	}
+	if s.lost > 0 {
+		s.head("BYTES_LOST", fmt.Sprint(s.lost))
 	}
 }
 

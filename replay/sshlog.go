@@ -58,8 +58,8 @@ const (
 //	u32 ‖ base64 of the metadata in JSON ‖ blocks of u32 ‖ ciphertext, each with one packet:
 //	u32 length ‖ u8 0 from the client, 1 from the target ‖ u32 0, or 1 for standard error ‖ u64 microseconds ‖ data
 //
-// The metadata are in the clear. The container has no place for window changes, signals and what a policy did: their
-// number is in the metadata under "sekisho". A channel without a shell or command, such as one for files, is refused with an
+// The metadata are in the clear. The container has no place for window changes, signals and variables: their number is in
+// the metadata under "sekisho", and how many bytes are missing from the session. A channel without a shell or command, such as one for files, is refused with an
 // error that wraps ErrInexpressible. Of a cut recording and of a channel that is not there SSHLog says the same as
 // Asciicast.
 func SSHLog(w io.WriteSeeker, r Source, channel uint32, to SSHLogKey) error {
@@ -71,7 +71,7 @@ func SSHLog(w io.WriteSeeker, r Source, channel uint32, to SSHLogKey) error {
 	if err != nil {
 		return fmt.Errorf("write ssh-log: %w", err)
 	}
-	if err := c.choice.missing(end); err != nil {
+	if err := c.choice.Missing(end); err != nil {
 		return err
 	}
 	if err := c.finish(); err != nil {
@@ -112,13 +112,14 @@ type sshLogMore struct {
 	Type    string `json:"program_type"` // shell or exec
 	Command string `json:"command,omitempty"`
 	LeftOut int    `json:"entries_left_out,omitempty"`
+	Lost    uint64 `json:"bytes_lost,omitempty"` // that are missing from the session
 }
 
 type sshLog struct {
 	file    io.WriteSeeker
 	out     *bufio.Writer
 	sender  *hpke.Sender
-	choice  choice
+	choice  Choice
 	meta    sshLogMeta
 	started time.Time
 	files   bool // file operations or forwards were seen
@@ -134,7 +135,7 @@ func newSSHLog(w io.WriteSeeker, h recording.Header, channel uint32, to SSHLogKe
 	if err != nil {
 		return nil, err
 	}
-	c := &sshLog{file: w, out: bufio.NewWriter(w), sender: sender, choice: choose(channel), started: h.Session.Started}
+	c := &sshLog{file: w, out: bufio.NewWriter(w), sender: sender, choice: Choose(channel), started: h.Session.Started}
 	c.meta.StartedAt, c.meta.EncapsulatedKey = h.Session.Started.Unix(), hex.EncodeToString(enc)
 	c.meta.Sekisho.Session = h.Session.ID
 	return c, c.header()
@@ -157,7 +158,7 @@ func (c *sshLog) header() error {
 }
 
 func (c *sshLog) entry(e recording.Entry) (err error) {
-	if !c.choice.takes(e) {
+	if !c.choice.Takes(e) {
 		return nil
 	}
 	c.at = max(c.at, e.At)
@@ -182,6 +183,10 @@ func (c *sshLog) entry(e recording.Entry) (err error) {
 		c.files = true
 	case recording.Resize, recording.Signal, recording.Env:
 		c.meta.Sekisho.LeftOut++
+	case recording.Lost:
+		if l, err := recording.DecodeLoss(e.Data); err == nil {
+			c.meta.Sekisho.Lost += l.Bytes
+		}
 	}
 	return nil
 }

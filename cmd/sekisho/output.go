@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/mattn/go-isatty"
+
+	"github.com/sekisho/sekisho/replay"
 )
 
 // terminalAt is the terminal that a stream of the command stands on; ok is false where it is none.
@@ -27,24 +28,11 @@ func (a *app) json(v any) error {
 	return enc.Encode(v)
 }
 
-// escaping writes JSON so that no terminal obeys it: what JSON may hold as it is, but is not to be seen or steers a
-// terminal (C1 controls, marks of direction), becomes \uXXXX. A character must not be cut between two writes.
+// escaping writes JSON so that no terminal obeys it (replay.AppendEscaped). A character must not be cut between two writes.
 type escaping struct{ to io.Writer }
 
 func (e escaping) Write(p []byte) (int, error) {
-	var b []byte
-	for _, r := range string(p) {
-		switch {
-		case r == '\n' || unicode.IsPrint(r):
-			b = utf8.AppendRune(b, r)
-		case r <= 0xffff:
-			b = fmt.Appendf(b, "\\u%04x", r)
-		default:
-			high, low := utf16.EncodeRune(r)
-			b = fmt.Appendf(b, "\\u%04x\\u%04x", high, low)
-		}
-	}
-	if _, err := e.to.Write(b); err != nil {
+	if _, err := e.to.Write(replay.AppendEscaped(nil, p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -37,6 +37,7 @@ type commandInfo struct {
 	At         float64   `json:"at"` // seconds
 	Channel    uint32    `json:"channel"`
 	Command    string    `json:"command"`
+	Cut        bool      `json:"cut,omitempty"` // it went on
 	Directory  string    `json:"directory,omitempty"`
 	Exit       *int      `json:"exit,omitempty"`
 	Signal     string    `json:"signal,omitempty"`
@@ -46,7 +47,7 @@ type commandInfo struct {
 
 func newCommandInfo(s sekisho.Session, c replay.Command) commandInfo {
 	return commandInfo{
-		s.ID, s.Started.Add(c.At).UTC(), replay.Seconds(c.At), c.Channel, c.Text, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence,
+		s.ID, s.Started.Add(c.At).UTC(), replay.Seconds(c.At), c.Channel, c.Text, c.Cut, c.Directory, c.Exit, c.Signal, c.Found, c.Confidence,
 	}
 }
 
