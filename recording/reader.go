@@ -151,7 +151,7 @@ func (r *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
-// End tells how the recording ended; ok is false until Next has returned io.EOF.
+// End tells how the recording ended; ok is false until Next has returned io.EOF, and at the time of the latest entry.
 func (r *Reader) End() (end End, at time.Duration, ok bool) {
 	return r.end, r.last, r.file.done && r.end != ""
 }

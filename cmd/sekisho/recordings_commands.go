@@ -56,19 +56,37 @@ const maxCommands = 1_000_000
 
 func (cmd *recordingsCommandsCmd) Run(a *app) error {
 	all := []commandInfo{}
-	var cut error
+	var cut []error
 	for _, name := range cmd.Recordings {
 		err := cmd.read(a, name, &all)
 		if errors.Is(err, recording.ErrCut) { // what comes before is in order
-			cut = err
+			cut = append(cut, err)
+			cmd.tellCut(a, name, err)
 		} else if err != nil {
 			return bad(err)
 		}
 	}
 	if cmd.JSON {
-		return errors.Join(a.json(all), bad(cut))
+		return errors.Join(a.json(all), cmd.cut(cut))
 	}
-	return errors.Join(cmd.table(a, all), bad(cut))
+	return errors.Join(cmd.table(a, all), cmd.cut(cut))
+}
+
+// tellCut says which of several recordings has no end; cut says it of one alone, and in the end of all.
+func (cmd *recordingsCommandsCmd) tellCut(a *app, name string, err error) {
+	if len(cmd.Recordings) > 1 {
+		fmt.Fprintf(a.err, "%s: %s\n", plain(name), plain(sekisho.Say(err)))
+	}
+}
+
+func (cmd *recordingsCommandsCmd) cut(cut []error) error {
+	switch {
+	case len(cut) == 0:
+		return nil
+	case len(cmd.Recordings) == 1:
+		return cut[0]
+	}
+	return &sekisho.Refusal{Sentence: fmt.Sprintf("%s without an end.", count(len(cut), "recording")), Next: "See above."}
 }
 
 func (cmd *recordingsCommandsCmd) read(a *app, name string, all *[]commandInfo) error {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/recording"
@@ -63,45 +61,13 @@ func (cmd *recordingsExportCmd) Run(a *app) error {
 		defer bar.done()
 		src.Reader = io.TeeReader(src.Reader, bar)
 	}
-	watched := &programs{Source: r}
-	err = cmd.write(a, watched)
+	read := &noting{Source: r}
+	err = cmd.write(a, read)
 	if err == nil && cmd.Channel == nil && cmd.Format != "text" && cmd.Format != "json" {
-		watched.tell(a.err)
+		read.tellPrograms(a.err)
 	}
+	tellLost(a.err, read.lost)
 	return src.bad(err)
-}
-
-// programs notes which channels have one, while a recording is read.
-type programs struct {
-	replay.Source
-	channels []uint32
-}
-
-// maxPrograms is how many are noted.
-const maxPrograms = 10
-
-func (p *programs) Next() (recording.Entry, error) {
-	e, err := p.Source.Next()
-	if err == nil && (e.Kind == recording.Shell || e.Kind == recording.Exec) && len(p.channels) <= maxPrograms && !slices.Contains(p.channels, e.Channel) {
-		p.channels = append(p.channels, e.Channel)
-	}
-	return e, err
-}
-
-// tell says that there is more than what was written.
-func (p *programs) tell(w io.Writer) {
-	if len(p.channels) < 2 {
-		return
-	}
-	var all []string
-	for _, n := range p.channels {
-		all = append(all, fmt.Sprint(n))
-	}
-	more := ""
-	if len(p.channels) > maxPrograms {
-		more = " and others"
-	}
-	fmt.Fprintf(w, "Only the first channel was written. There are programs on channels %s%s: --channel N.\n", strings.Join(all, ", "), more)
 }
 
 // check refuses what cannot be written before anything is fetched.
@@ -130,7 +96,7 @@ func (cmd *recordingsExportCmd) write(a *app, r replay.Source) error {
 			return kept(cmd.export(w, r))
 		}
 		return a.output(cmd.Out+".timing", func(times io.Writer) error {
-			return kept(replay.Script(w, times, r, cmd.channel(), cmd.timing()))
+			return kept(replay.Script(w, times, r, channelOf(cmd.Channel), cmd.timing()))
 		})
 	})
 }
@@ -143,13 +109,6 @@ func kept(err error) error {
 	return err
 }
 
-func (cmd *recordingsExportCmd) channel() uint32 {
-	if cmd.Channel != nil {
-		return *cmd.Channel
-	}
-	return replay.AnyChannel
-}
-
 func (cmd *recordingsExportCmd) export(w io.Writer, r replay.Source) error {
 	switch cmd.Format {
 	case "text":
@@ -157,11 +116,11 @@ func (cmd *recordingsExportCmd) export(w io.Writer, r replay.Source) error {
 	case "json":
 		return replay.JSONLines(w, r)
 	case "asciicast-v3":
-		return replay.Asciicast3(w, r, cmd.channel())
+		return replay.Asciicast3(w, r, channelOf(cmd.Channel))
 	case "ssh-log":
 		return cmd.sshLog(w, r)
 	}
-	return replay.Asciicast(w, r, cmd.channel())
+	return replay.Asciicast(w, r, channelOf(cmd.Channel))
 }
 
 func (cmd *recordingsExportCmd) sshLog(w io.Writer, r replay.Source) error {
@@ -180,5 +139,5 @@ func (cmd *recordingsExportCmd) sshLog(w io.Writer, r replay.Source) error {
 	if !ok {
 		return errors.New("ssh-log can only be written to a file")
 	}
-	return replay.SSHLog(file, r, cmd.channel(), to)
+	return replay.SSHLog(file, r, channelOf(cmd.Channel), to)
 }

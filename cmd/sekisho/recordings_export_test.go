@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,5 +83,48 @@ func TestExportTellsOfOthers(t *testing.T) {
 	}
 	if code, _, errs := run(t, "recordings", "export", d.file, "--key", d.key, "--signer", d.signer, "--channel", "2"); code != 0 || errs != "" {
 		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// Of a recording without an end it is said once how far it goes, whatever reads it.
+func TestOpenEnd(t *testing.T) {
+	d := deskOf(t, ran("uptime", "up\n"))
+	whole, err := os.ReadFile(d.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, _ := cutAt(t, whole, 4) // with the output
+	if err := os.WriteFile(d.file, short, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := []string{"--key", d.key, "--signer", d.signer}
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"play", d.file, "--speed", "100000"}, 1}, {[]string{"commands", d.file}, 1}, {[]string{"commands", d.file, d.file}, 1},
+		{[]string{"export", d.file, "--format", "text"}, 1}, {[]string{"export", d.file}, 1}, {[]string{"search", "up", d.file}, 0},
+	} {
+		code, out, errs := run(t, slices.Concat([]string{"recordings"}, c.args, with)...)
+		times := strings.Count(strings.Join(c.args, " "), d.file)
+		if code != c.code || !strings.Contains(out, "up") || strings.Count(errs, "0:01:02.000 of the session (") != times {
+			t.Errorf("%q: %d %s%s", c.args, code, out, errs)
+		}
+	}
+}
+
+// The first channel with a program is the same to play and export; what is missing is told.
+func TestFirstProgram(t *testing.T) {
+	d := deskOf(t, []recording.Entry{
+		{Kind: recording.Forward, Channel: 1, Data: []byte(`{"type":"direct-tcpip"}`)},
+		{Kind: recording.Exec, Channel: 2, Data: []byte("date")},
+		{Kind: recording.Output, Channel: 2, Data: []byte("today\n")},
+		{Kind: recording.Lost, Data: recording.Loss{Bytes: 70, Why: "slow"}.Encode()},
+	})
+	for _, command := range []string{"play", "export"} {
+		code, out, errs := run(t, "recordings", command, d.file, "--key", d.key, "--signer", d.signer)
+		if code != 0 || !strings.Contains(out, "today") || strings.Count(errs, "missing from this recording: 70.") != 1 {
+			t.Errorf("%s: %d %q %s", command, code, out, errs)
+		}
 	}
 }

@@ -71,17 +71,14 @@ func (cmd *recordingsPlayCmd) Run(a *app) error {
 
 // screen plays on a terminal, in a player that obeys keys.
 func (cmd *recordingsPlayCmd) screen(a *app, r *recording.Reader, ground *playground, bar *progress) error {
-	channel := uint32(replay.AnyChannel)
-	if cmd.Channel != nil {
-		channel = *cmd.Channel
-	}
-	film, cut := replay.NewFilm(r, channel)
+	film, cut := replay.NewFilm(r, channelOf(cmd.Channel))
 	bar.done()
 	switch {
 	case errors.Is(cut, replay.ErrFilmTooLong):
 		return &sekisho.Refusal{
-			Sentence: fmt.Sprintf("The recording holds more than %s, and cannot be gone to and fro in.", size(replay.MaxFilm)),
-			Next:     "Play it from front to back: sekisho recordings play ... | cat", Cause: cut,
+			Sentence: fmt.Sprintf("To go to and fro in the recording would take more than %s of memory.", size(replay.MaxFilm)),
+			Next: fmt.Sprintf("Play it from front to back, with --at from any time on: sekisho recordings play %[1]s | cat. Or write it to a file: sekisho recordings export %[1]s -o FILE.",
+				argument(cmd.Recording)), Cause: cut,
 		}
 	case film == nil:
 		return cut
@@ -89,7 +86,9 @@ func (cmd *recordingsPlayCmd) screen(a *app, r *recording.Reader, ground *playgr
 		cmd.tellEmpty(a, film.Files)
 		return cut
 	}
+	tellLost(a.err, film.Lost)
 	p := newPlayer(film, cmd.Speed, cmd.IdleLimit)
+	p.cut = cut != nil
 	if err := cmd.begin(p); err != nil {
 		return err
 	}
@@ -119,10 +118,12 @@ func (cmd *recordingsPlayCmd) tell(a *app, r *recording.Reader) error {
 		fmt.Fprintf(a.err, "%s as %s on %s, %s; Ctrl-C stops.\n",
 			plain(s.Identity.Subject), plain(s.Login), plain(s.Target), local(s.Started))
 	}
-	err := cmd.play(a, r)
+	read := &noting{Source: r}
+	err := cmd.play(a, read)
 	if _, ok := terminalAt(a.out); ok { // leave it as it was found
 		fmt.Fprint(a.out, terminal.Reset+"\r\n")
 	}
+	tellLost(a.err, read.lost)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
@@ -130,33 +131,25 @@ func (cmd *recordingsPlayCmd) tell(a *app, r *recording.Reader) error {
 }
 
 // play writes the output of one channel with its pauses; it always ends with an error, io.EOF when all was played.
-func (cmd *recordingsPlayCmd) play(a *app, r *recording.Reader) error {
+func (cmd *recordingsPlayCmd) play(a *app, r *noting) error {
 	var filters [2]terminal.Filter // output, standard error
 	var buf []byte
-	last := cmd.At
-	met := cmd.Channel == nil
-	played, files := false, 0
+	last, played := cmd.At, false
+	choice := replay.Choose(channelOf(cmd.Channel))
 	for {
 		e, err := r.Next()
-		if errors.Is(err, io.EOF) && !met {
-			return &replay.NoChannelError{Channel: *cmd.Channel}
+		if missing := choice.Missing(err); missing != nil {
+			return missing
 		}
 		if errors.Is(err, io.EOF) && !played {
-			cmd.tellEmpty(a, files)
+			cmd.tellEmpty(a, r.files)
 		}
 		if err != nil {
 			return err
 		}
-		if e.Kind == recording.File {
-			files++
-		}
-		if cmd.Channel == nil && e.Kind != recording.Note && e.Kind != recording.ChannelOpen && e.Kind != recording.ChannelClose {
-			cmd.Channel = &e.Channel
-		}
-		if cmd.Channel == nil || e.Channel != *cmd.Channel {
+		if !choice.Takes(e) {
 			continue
 		}
-		met = true
 		filter := &filters[0]
 		switch e.Kind {
 		case recording.Output:

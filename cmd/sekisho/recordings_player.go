@@ -28,6 +28,7 @@ type player struct {
 	head *replay.Projector
 	idle time.Duration // longest pause, 0 for none
 	stop func() bool   // whether a search is to end
+	cut  bool          // the recording has no end
 
 	canvas
 	speed   float64
@@ -242,7 +243,9 @@ func (p *player) status(now time.Time) string {
 		return "find: " + p.asked + "_"
 	}
 	state := ">"
-	if _, more := p.head.Next(); !more {
+	if _, more := p.head.Next(); !more && p.cut {
+		state = "end of what there is"
+	} else if !more {
 		state = "end"
 	} else if p.paused {
 		state = "||"

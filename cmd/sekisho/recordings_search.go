@@ -145,6 +145,7 @@ type searching struct {
 	others     map[string]int // recordings that the key does not open, by the keys that do
 	closed     int            // how many those are
 	failed     []error
+	cut        []string // recordings without an end, each with how far it goes
 }
 
 // searched is one recording being read.
@@ -153,6 +154,7 @@ type searched struct {
 	opened  bool            // once there is a hit, or the end
 	session sekisho.Session // if opened
 	hits    chan replay.Hit
+	reached string // once there is the end
 	end     chan error
 }
 
@@ -210,7 +212,7 @@ func (s *searching) read(one *searched, stop <-chan struct{}) {
 		return
 	}
 	one.opened, one.session = true, r.Header().Session
-	one.end <- replay.Search(r, s.query, func(h replay.Hit) error {
+	err = replay.Search(r, s.query, func(h replay.Hit) error {
 		select {
 		case one.hits <- h:
 			return s.a.ctx.Err()
@@ -218,6 +220,8 @@ func (s *searching) read(one *searched, stop <-chan struct{}) {
 			return errStopped
 		}
 	})
+	one.reached = src.reached("%s of the session (%s)")
+	one.end <- err
 }
 
 // print prints the hits of one recording as they come.
@@ -243,6 +247,7 @@ func (s *searching) print(one *searched, all int) error {
 			s.others[id]++
 		}
 	case one.opened && errors.Is(err, recording.ErrCut): // it still runs, or was interrupted: what is there was searched
+		s.cut = append(s.cut, fmt.Sprintf("%s up to %s", one.name, one.reached))
 	case err != nil:
 		s.failed = append(s.failed, fmt.Errorf("%s: %s", one.name, sekisho.Say(bad(err))))
 	}
@@ -321,8 +326,22 @@ func (s *searching) clear() {
 	}
 }
 
+// maxCutTold is how many recordings without an end are named.
+const maxCutTold = 20
+
+// tellCut names the recordings of which not all was there to be searched.
+func (s *searching) tellCut() {
+	for _, one := range s.cut[:min(len(s.cut), maxCutTold)] {
+		fmt.Fprintf(s.a.err, "Without an end, and searched as far as it goes: %s.\n", plain(one))
+	}
+	if n := len(s.cut) - maxCutTold; n > 0 {
+		fmt.Fprintf(s.a.err, "And %s more without an end.\n", count(n, "recording"))
+	}
+}
+
 // conclude tells what was left out, and fails when nothing was found.
 func (s *searching) conclude() error {
+	s.tellCut()
 	for _, err := range s.failed {
 		fmt.Fprintf(s.a.err, "Not searched: %s\n", plain(err.Error()))
 	}

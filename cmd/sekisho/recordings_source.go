@@ -217,15 +217,47 @@ func untrusted(h recording.Header) error {
 	}
 }
 
-// bad is the func bad for what was read from s: the end of what there is of a live session is nothing odd.
+// bad is the func bad for what was read from s. Of a recording without an end it says up to when that goes; the end of what
+// there is of a live session is nothing odd.
 func (s *source) bad(err error) error {
-	if s.open && errors.Is(err, recording.ErrCut) {
+	var refusal *sekisho.Refusal
+	if !errors.Is(err, recording.ErrCut) || errors.As(err, &refusal) || s.opened == nil && !s.open {
+		return bad(err)
+	}
+	if s.open {
 		return &sekisho.Refusal{
-			Sentence: "The session still runs, says the server: this is its recording up to now, and what is there is in order.",
+			Sentence: fmt.Sprintf("The session still runs, says the server: this is its recording up to now%s, and what is there is in order.", s.reached(" (%s, %s)")),
 			Next:     "sekisho sessions watch " + s.session + " shows it as it goes on.", Cause: err,
 		}
 	}
-	return bad(err)
+	return badCut(err, s.reached(", at %s of the session (%s)"))
+}
+
+// reached says by a form how far what was opened goes: a time within the session, and that by the clock.
+func (s *source) reached(form string) string {
+	if s.opened == nil {
+		return ""
+	}
+	_, at, _ := s.opened.End()
+	return fmt.Sprintf(form, replay.Clock(at), local(s.opened.Header().Session.Started.Add(at)))
+}
+
+// badCut is what is said of a recording that has no end.
+func badCut(err error, reached string) error {
+	what := found(err)
+	if reached != "" {
+		what = strings.TrimSuffix(what, ": "+recording.ErrCut.Error()) + reached
+	}
+	return &sekisho.Refusal{
+		Sentence: fmt.Sprintf("The recording is cut: %s. What comes before is in order.", what),
+		Next:     "If the session still runs, try again when it has ended; if not, the audit log tells whether the gateway died.",
+		Cause:    err,
+	}
+}
+
+// found is what was found to be wrong, without what was being done.
+func found(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "read recording: "), "verify recording: ")
 }
 
 // bad turns what is wrong with a recording into words for the person, and leaves other errors as they are.
@@ -236,7 +268,7 @@ func bad(err error) error {
 		return err
 	}
 	var missing *replay.NoChannelError
-	what := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "read recording: "), "verify recording: ")
+	what := found(err)
 	switch {
 	case errors.As(err, &missing):
 		return &sekisho.Refusal{
@@ -254,11 +286,7 @@ func bad(err error) error {
 		return &sekisho.Refusal{Sentence: "This is no recording, or only the first bytes of one.",
 			Next: "Fetch it again with sekisho recordings download.", Cause: err}
 	case errors.Is(err, recording.ErrCut):
-		return &sekisho.Refusal{
-			Sentence: fmt.Sprintf("The recording is cut: %s. What comes before is in order.", what),
-			Next:     "If the session still runs, try again when it has ended; if not, the audit log tells whether the gateway died.",
-			Cause:    err,
-		}
+		return badCut(err, "")
 	case errors.Is(err, recording.ErrVersion):
 		return &sekisho.Refusal{Sentence: fmt.Sprintf("This recording cannot be read: %s.", what), Next: "Use a newer sekisho.", Cause: err}
 	case errors.Is(err, recording.ErrOld):
