@@ -110,9 +110,9 @@ func (r *relay) run(ctx context.Context) error {
 	defer r.watchClock(ctx)()
 	var loops sync.WaitGroup
 	loops.Go(func() { r.globalRequests(ctx) })
-	loops.Go(func() { ssh.DiscardRequests(r.far.requests) })
 	r.channels.Go(func() { r.acceptFar(ctx) })
 	loops.Go(func() {
+		ssh.DiscardRequests(r.far.requests)
 		// The target is gone: what it has said still reaches the user.
 		r.far.conn.Wait()
 		r.drain()
