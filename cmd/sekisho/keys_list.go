@@ -16,7 +16,7 @@ type keysListCmd struct {
 }
 
 func (*keysListCmd) Help() string {
-	return `Lists the keys in the key folder, ~/.sekisho/keys, and, when you have logged in, what new recordings are sealed to. PROTECTION is "passphrase" or "none" for a private key in a file, "token" for one on a PKCS#11 token, and "public" where only the recipient line is here. FIPS says whether a house that is held to FIPS 140 may seal to the key.
+	return `Lists the keys in the key folder, ~/.sekisho/keys, and, when you have logged in, what new recordings are sealed to. PROTECTION is "passphrase" or "none" for a private key in a file, "token" for one on a PKCS#11 token, and "public" where only the recipient line is here. FIPS says whether a house that is held to FIPS 140 may seal to the key, SEALED-TO whether new recordings are sealed to it ("?": that is not known here). Of other people's keys DEFAULT says whether recordings are sealed to them where no policy names recipients.
 
 Nothing is asked of tokens, and no passphrase is needed.
 
@@ -67,7 +67,9 @@ func (cmd *keysListCmd) Run(a *app) error {
 }
 
 func (cmd *keysListCmd) print(a *app, folder keyFolder, keys []keyInfo, recipients []sealedTo) error {
+	between := "\n"
 	if len(keys) == 0 {
+		between = ""
 		fmt.Fprintf(a.err, "There is no key in %s; sekisho keys generate NAME makes one.\n", folder.shown)
 	} else if err := a.keyTable(keys); err != nil {
 		return err
@@ -75,30 +77,35 @@ func (cmd *keysListCmd) print(a *app, folder keyFolder, keys []keyInfo, recipien
 	rows := [][]string{}
 	for _, r := range recipients {
 		if !r.Yours {
-			rows = append(rows, []string{r.ID, r.Label, r.KEM, onlyTrue(r.Default, "default")})
+			rows = append(rows, []string{r.ID, r.Label, r.KEM, yesNo(r.Default)})
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	fmt.Fprintln(a.out, "\nOthers that recordings are sealed to:")
-	return a.table([]string{"ID", "LABEL", "KIND", ""}, rows)
+	if _, err := fmt.Fprint(a.out, between+"Others that recordings are sealed to:\n"); err != nil {
+		return err
+	}
+	return a.table([]string{"ID", "LABEL", "KIND", "DEFAULT"}, rows)
 }
 
 func (a *app) keyTable(keys []keyInfo) error {
 	rows := [][]string{}
 	for _, k := range keys {
-		sealed := k.Sealed != nil && *k.Sealed
-		rows = append(rows, []string{k.Name, k.ID, k.Label, k.KEM, onlyTrue(k.FIPS, "yes"), k.Protection, local(k.Created), onlyTrue(sealed, "sealed to now")})
+		sealed := "?"
+		if k.Sealed != nil {
+			sealed = yesNo(*k.Sealed)
+		}
+		rows = append(rows, []string{k.Name, k.ID, k.Label, k.KEM, yesNo(k.FIPS), k.Protection, local(k.Created), sealed})
 	}
-	return a.table([]string{"NAME", "ID", "LABEL", "KIND", "FIPS", "PROTECTION", "CREATED", ""}, rows)
+	return a.table([]string{"NAME", "ID", "LABEL", "KIND", "FIPS", "PROTECTION", "CREATED", "SEALED-TO"}, rows)
 }
 
-func onlyTrue(b bool, word string) string {
+func yesNo(b bool) string {
 	if b {
-		return word
+		return "yes"
 	}
-	return ""
+	return "no"
 }
 
 // askTime is how long a server may take to say what it seals to.

@@ -42,12 +42,8 @@ func (cmd *keysShowCmd) Run(a *app) error {
 	if cmd.JSON {
 		return a.json(shownKey{k, to.String()})
 	}
-	fips := "no"
-	if k.FIPS {
-		fips = "yes"
-	}
 	for _, line := range [][2]string{
-		{"ID", k.ID}, {"Label", k.Label}, {"Kind", k.KEM}, {"FIPS", fips}, {"Protection", k.Protection}, {"File", k.File}, {"Created", local(k.Created)},
+		{"ID", k.ID}, {"Label", k.Label}, {"Kind", k.KEM}, {"FIPS", yesNo(k.FIPS)}, {"Protection", k.Protection}, {"File", k.File}, {"Created", local(k.Created)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(a.err, "%-11s %s\n", line[0], plain(line[1]))

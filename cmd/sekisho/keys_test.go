@@ -299,8 +299,8 @@ func TestKeyFolder(t *testing.T) {
 		}
 	}
 	code, out, errs := command(t, home, "keys", "list")
-	if code != 0 || !strings.Contains(out, "ci    rk_") || !strings.Contains(out, "data-protection  mlkem768-x25519        none") ||
-		!strings.Contains(out, "mlkem768-p256    yes   passphrase") || strings.Contains(out, "hidden") || !strings.Contains(errs, "junk: ") {
+	if code != 0 || !strings.Contains(out, "ci    rk_") || !strings.Contains(out, "data-protection  mlkem768-x25519  no    none") ||
+		!strings.Contains(out, "mlkem768-p256    yes   passphrase") || !strings.Contains(out, "  SEALED-TO\n") || !strings.HasSuffix(out, "  ?\n") || strings.Contains(out, "hidden") || !strings.Contains(errs, "junk: ") {
 		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 	var all struct {
