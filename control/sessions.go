@@ -183,8 +183,8 @@ func liveMessage(s *sekisho.Live) *apiv1.LiveSession {
 	return m
 }
 
-// known gives a live session; whether the caller may know of it is for whoever asks.
-func (d *door) known(ctx context.Context, id string) (*sekisho.Live, error) {
+// live gives a session that runs; whether the caller may know of it is for whoever asks.
+func (d *door) live(ctx context.Context, rights *right, id string) (*sekisho.Live, error) {
 	if !sekisho.CheckID("ses", id) {
 		return nil, malformed(errors.New("that is no session"))
 	}
@@ -193,14 +193,42 @@ func (d *door) known(ctx context.Context, id string) (*sekisho.Live, error) {
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, notLive(id, sekisho.ErrNotFound)
+		return nil, d.gone(ctx, rights, id)
 	}
 	return &found[0], nil
 }
 
-func notLive(id string, cause error) error {
+// gone refuses a session that does not run. Whoever may know that it ran, by its recording, hears that it is over.
+func (d *door) gone(ctx context.Context, rights *right, id string) error {
+	past, err := d.Store.Recordings(ctx, sekisho.RecordingQuery{Session: id, Limit: 1})
+	if err != nil {
+		return fmt.Errorf("read recording: %w", err)
+	}
+	if len(past) == 0 {
+		return unseen(id, sekisho.ErrNotFound)
+	}
+	s := &sekisho.Live{Session: past[0].Session}
+	s.Audit = cmp.Or(s.Audit, sekisho.AuditStrict) // there is a recording, however it was made
+	know, _, _, err := rights.over(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case !know:
+		return unseen(id, sekisho.ErrNotFound)
+	}
+	return ended(id, sekisho.ErrNotFound)
+}
+
+const listThem = "sekisho sessions list shows those that do."
+
+func ended(id string, cause error) error {
+	return as(connect.CodeNotFound, &sekisho.Refusal{Sentence: fmt.Sprintf("Session %s does not run any more.", id), Next: listThem, Cause: cause})
+}
+
+// unseen is the one answer to whoever may not know of a session: whether it runs, has ended or never was.
+func unseen(id string, cause error) error {
 	return as(connect.CodeNotFound, &sekisho.Refusal{
-		Sentence: fmt.Sprintf("Session %s does not run (any more).", id), Next: "sekisho sessions list shows those that do.", Cause: cause,
+		Sentence: fmt.Sprintf("Session %s does not run, or it is not for you to see.", id), Next: listThem, Cause: cause,
 	})
 }
 
@@ -220,13 +248,13 @@ func (d sessions) End(ctx context.Context, req *connect.Request[apiv1.EndSession
 	case m.Person != "":
 		return d.endAll(ctx, rights, m)
 	}
-	s, err := d.known(ctx, m.Session)
+	s, err := d.live(ctx, rights, m.Session)
 	if err != nil {
 		return nil, err
 	}
-	ended, err := d.end(ctx, rights, s, m.Reason)
-	if err == nil && !ended {
-		err = notLive(m.Session, sekisho.ErrNotFound)
+	ran, err := d.end(ctx, rights, s, m.Reason)
+	if err == nil && !ran {
+		err = ended(m.Session, sekisho.ErrNotFound)
 	}
 	if err != nil {
 		return nil, err
@@ -297,12 +325,20 @@ func (r *right) event(kind string, s *sekisho.Live) *sekisho.Event {
 	}
 }
 
-// noteDenied notes that an action on a session was denied, and gives the refusal.
+// noteDenied notes that an action on a session was denied, and gives the refusal. What was decided tells whose session it is
+// and where, and is only for those who may know.
 func (d *door) noteDenied(ctx context.Context, rights *right, action policy.Action, s *sekisho.Live, decision sekisho.Decision) error {
 	ev := rights.event(sekisho.EventDecision, s)
 	ev.Decision, ev.Detail["action"] = &decision, string(action)
 	if err := d.Note(ctx, ev); err != nil {
 		return fmt.Errorf("note decision: %w", err)
+	}
+	know, _, _, err := rights.over(ctx, s)
+	switch {
+	case err != nil:
+		return err
+	case !know:
+		return unseen(s.ID, denied(decision))
 	}
 	return denied(decision)
 }

@@ -526,8 +526,8 @@ func TestEndSessions(t *testing.T) {
 		who                           *device
 		code                          connect.Code
 	}{
-		{"forbidden", chief, "", "", eve, connect.CodePermissionDenied},
-		{"another target", web, "", "", eve, connect.CodePermissionDenied},
+		{"forbidden", chief, "", "", eve, connect.CodeNotFound},
+		{"another target", web, "", "", eve, connect.CodeNotFound},
 		{"over", first, "", "", ken, connect.CodeNotFound},
 		{"no session", "vis_1", "", "", ken, connect.CodeInvalidArgument},
 		{"nothing named", "", "", "", ken, connect.CodeInvalidArgument},
@@ -544,6 +544,47 @@ func TestEndSessions(t *testing.T) {
 	}
 	if want := []string{first + " ken@example.com ", second + " eve@example.com db1 goes down"}; !slices.Equal(h.live.stopped, want) {
 		t.Errorf("stopped %q", h.live.stopped)
+	}
+}
+
+// Who may not know of a session cannot tell whether it runs, has ended or never was. Who may know hears that it is over, or
+// why not.
+func TestUnseenSessionsAreAllTheSame(t *testing.T) {
+	h := newHouse(t)
+	running := h.live.run("ken@example.com", "postgres", "db1")
+	over, _ := h.recording(1) // of dora@example.com
+	never := sekisho.NewID("ses")
+	both := func(who *device, session string, code connect.Code) string {
+		t.Helper()
+		_, err := who.watch(session, 0)
+		watching := strings.ReplaceAll(wantCode(t, "watch", err, code), session, "ses_X")
+		_, err = who.end(session, "", "")
+		if ending := strings.ReplaceAll(wantCode(t, "end", err, code), session, "ses_X"); code == connect.CodeNotFound && ending != watching {
+			t.Errorf("to watch: %q, to end: %q", watching, ending)
+		}
+		return watching
+	}
+	const unseen = "Session ses_X does not run, or it is not for you to see. sekisho sessions list shows those that do."
+	stranger := h.signIn("stranger@example.com", "ops")
+	for what, session := range map[string]string{"running": running, "over": over, "never": never} {
+		if says := both(stranger, session, connect.CodeNotFound); says != unseen {
+			t.Errorf("%s: %q", what, says)
+		}
+	}
+	if noted := h.events(sekisho.EventDecision); len(noted) != 2 || noted[0].Session != running || noted[1].Actor != "stranger@example.com" {
+		t.Errorf("noted %+v", noted)
+	}
+	const ended = "Session ses_X does not run any more. sekisho sessions list shows those that do."
+	for _, who := range []*device{h.signIn("dora@example.com"), h.signIn("wen@example.com", "watchers"), h.signIn("eve@example.com", "enders"), h.signIn("aud@example.com", "auditors")} {
+		if says := both(who, over, connect.CodeNotFound); says != ended {
+			t.Errorf("of a session that is over: %q", says)
+		}
+		if says := both(who, never, connect.CodeNotFound); says != unseen {
+			t.Errorf("of one that never was: %q", says)
+		}
+	}
+	if says := both(h.signIn("aud@example.com", "auditors"), running, connect.CodePermissionDenied); !strings.Contains(says, "ken@example.com on db1") {
+		t.Errorf("who may read its recording: %q", says)
 	}
 }
 

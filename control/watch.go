@@ -85,7 +85,7 @@ func (d sessions) Watch(ctx context.Context, req *connect.Request[apiv1.WatchSes
 	if req.Msg.Offset < 0 {
 		return malformed(errors.New("the offset is negative"))
 	}
-	if w.session, err = d.known(ctx, req.Msg.Session); err != nil {
+	if w.session, err = d.live(ctx, w.rights, req.Msg.Session); err != nil {
 		return err
 	}
 	decision, err := w.rights.to(ctx, policy.WatchSessions, w.session)
@@ -103,7 +103,7 @@ func (d sessions) Watch(ctx context.Context, req *connect.Request[apiv1.WatchSes
 	told, leave, err := d.Live.Watch(ctx, w.session.ID, who.Identity.Subject)
 	switch {
 	case errors.Is(err, sekisho.ErrNotFound):
-		return notLive(w.session.ID, err)
+		return ended(w.session.ID, err)
 	case err != nil:
 		return as(connect.CodeFailedPrecondition, err)
 	}

@@ -24,7 +24,7 @@ func (*sessionsEndCmd) Help() string {
 
 Your own sessions you may always end; those of others where a policy allows it (the action endSessions). The audit log says who ended what. The person stays signed in and may connect again, unless a policy says otherwise.
 
-Exits with 0 if at least one session was ended.
+Exits with 0 if at least one session is being ended; with 1 if none is, because none runs or you may not end it, or because you said no; with 2 if the command line makes no sense. Of a session that you may not know of you hear only that it does not run or is not for you to see.
 
 Examples:
 

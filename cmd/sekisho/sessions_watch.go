@@ -30,7 +30,7 @@ The server sends the sealed recording as it grows. It is opened on this machine 
 
 A policy must allow it (the action watchSessions), and the session must be recorded. That you watch is in the audit log before you see anything, and the person is told where the policy says so.
 
-Exits with 0 when the session has ended or you have left.
+Exits with 0 when the session has ended or you have left; with 1 if it does not run, you may not watch it, or the recording is not in order or not sealed to your key; with 2 if the command line makes no sense. Of a session that you may not know of you hear only that it does not run or is not for you to see.
 
 Examples:
 
