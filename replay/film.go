@@ -320,7 +320,7 @@ func (p *Projector) read() {
 }
 
 // Find looks for a text on the screen, from the change after a time on, and gives the time when it was there first.
-// Capitals are the same as small letters. stop is asked now and then.
+// Capitals are the same as small letters. stop is asked after each change.
 func (f *Film) Find(from time.Duration, text string, stop func() bool) (at time.Duration, found bool) {
 	text = strings.ToLower(text)
 	p := f.Projector()
@@ -330,9 +330,9 @@ func (f *Film) Find(from time.Duration, text string, stop func() bool) (at time.
 	look := func(first bool) (hit bool) {
 		line = line[:0]
 		var ids []uint64
-		p.screen.Rows(func(id uint64, wrapped bool, row []byte) {
-			line, ids = append(line, row...), append(ids, id)
-			if wrapped && len(line) < maxLine {
+		p.screen.Rows(func(r terminal.Row) {
+			line, ids = r.Append(line), append(ids, r.ID())
+			if r.Wrapped() && len(line) < maxLine {
 				return
 			}
 			has := strings.Contains(strings.ToLower(string(line)), text)
@@ -345,12 +345,12 @@ func (f *Film) Find(from time.Duration, text string, stop func() bool) (at time.
 		return hit && !first
 	}
 	look(true)
-	for n := 1; p.more; n++ {
+	for p.more {
 		p.Step()
 		if look(false) {
 			return p.at, true
 		}
-		if n%1024 == 0 && stop() {
+		if stop() {
 			return 0, false
 		}
 		if len(seen) > maxFound {

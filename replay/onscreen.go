@@ -2,7 +2,6 @@ package replay
 
 import (
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/sekisho/sekisho/terminal"
@@ -24,7 +23,9 @@ type onScreen struct {
 	main, alt rows
 	part      []byte // wrapped rows that have gone, whose line goes on in the next one
 	partAt    time.Duration
-	known     map[uint64]int // of compare
+	index     map[uint64]int // of rows that are looked for
+	spare     rows           // for compare
+	buf       []byte
 }
 
 // rows are those that were on the screen at the last look, from its top.
@@ -36,6 +37,7 @@ type seen struct {
 	text    string
 	at      time.Duration // when it became this
 	told    bool
+	left    bool // it is on the screen still
 }
 
 // tell prints the row unless it is empty or that was done before.
@@ -47,7 +49,7 @@ func (r *seen) tell(print printer) {
 }
 
 func newOnScreen(cols, rows int) *onScreen {
-	s := &onScreen{screen: terminal.NewScreen(cols, rows), known: map[uint64]int{}}
+	s := &onScreen{screen: terminal.NewScreen(cols, rows), index: map[uint64]int{}}
 	s.screen.Keep(maxGone)
 	return s
 }
@@ -75,37 +77,25 @@ const maxCuts = 128
 // resize wraps lines anew: what is on the screen then is taken as it is.
 func (s *onScreen) resize(cols, rows uint32, at time.Duration, print printer) {
 	s.screen.Resize(terminal.Size(cols, rows))
-	s.screen.Gone(func(_ uint64, wrapped bool, text []byte) { s.gone(at, wrapped, text, print) })
+	s.gone(at, false, print)
 	current := &s.main
 	if s.screen.Alternate() {
 		current = &s.alt
 	}
-	*current = nil
-	s.screen.Rows(func(id uint64, wrapped bool, text []byte) {
-		*current = append(*current, seen{id: id, wrapped: wrapped, text: string(text), at: at})
+	old := s.looker(*current)
+	now := s.spare[:0]
+	s.screen.Rows(func(r terminal.Row) {
+		was := old.find(r.ID())
+		is := s.see(r, was, at)
+		is.told = was != nil && was.told
+		now = append(now, is)
 	})
+	*current, s.spare = now, old.rows
 }
 
 // look compares the screen with how it was at the last look.
 func (s *onScreen) look(at time.Duration, print printer) {
-	s.screen.Gone(func(id uint64, wrapped bool, text []byte) {
-		i := slices.IndexFunc(s.main, func(r seen) bool { return r.id == id })
-		if i < 0 {
-			s.gone(at, wrapped, text, print)
-			return
-		}
-		r := &s.main[i]
-		switch same := r.text == string(text); {
-		case same && !r.told:
-			s.gone(r.at, wrapped, text, print)
-		case !same && s.tells(r.text, string(text)):
-			r.tell(print)
-			fallthrough
-		case !same:
-			s.gone(at, wrapped, text, print)
-		}
-		r.told = true
-	})
+	s.gone(at, true, print)
 	if s.screen.Alternate() {
 		if s.alt == nil {
 			s.flush(print)
@@ -120,45 +110,106 @@ func (s *onScreen) look(at time.Duration, print printer) {
 	s.main = s.compare(s.main, at, print)
 }
 
-// gone is a row that nothing can change any more.
-func (s *onScreen) gone(at time.Duration, wrapped bool, text []byte, print printer) {
-	s.part, s.partAt = append(s.part, text...), max(s.partAt, at)
-	if !wrapped || len(s.part) >= maxLine {
-		print(s.partAt, string(s.part))
-		s.part, s.partAt = s.part[:0], 0
+// gone tells the rows that went off the top, and with before what stood there before they were changed.
+func (s *onScreen) gone(at time.Duration, before bool, print printer) {
+	old := s.looker(s.main)
+	s.screen.Gone(func(r terminal.Row) {
+		was := old.find(r.ID())
+		is := s.see(r, was, at)
+		if was == nil {
+			s.over(is, print)
+			return
+		}
+		if same := was.text == is.text; !same && before && s.tells(was.text, is.text) {
+			was.tell(print)
+		} else if same && was.told {
+			return
+		}
+		s.over(is, print)
+		was.told = true
+	})
+}
+
+// see is a row as it is now. Where that is as it was, it came at that time.
+func (s *onScreen) see(r terminal.Row, was *seen, at time.Duration) seen {
+	if was != nil && !r.Changed() {
+		return seen{id: was.id, wrapped: r.Wrapped(), text: was.text, at: was.at}
+	}
+	s.buf = r.Append(s.buf[:0])
+	if was != nil && was.text == string(s.buf) {
+		return seen{id: was.id, wrapped: r.Wrapped(), text: was.text, at: was.at}
+	}
+	return seen{id: r.ID(), wrapped: r.Wrapped(), text: string(s.buf), at: at}
+}
+
+// over is a row that nothing can change any more.
+func (s *onScreen) over(r seen, print printer) {
+	s.part, s.partAt = append(s.part, r.text...), max(s.partAt, r.at)
+	if !r.wrapped || len(s.part) >= maxLine {
+		s.endPart(print)
 	}
 }
 
+// endPart tells a line of which all rows have gone.
+func (s *onScreen) endPart(print printer) {
+	print(s.partAt, string(s.part))
+	s.part, s.partAt = s.part[:0], 0
+}
+
 // compare tells the rows that are not what they were, or not there any more, and gives those that are.
-func (s *onScreen) compare(old rows, at time.Duration, print printer) rows {
-	known := s.known
-	clear(known)
-	for i := range old {
-		known[old[i].id] = i
-	}
-	now := make(rows, 0, len(old))
-	s.screen.Rows(func(id uint64, wrapped bool, text []byte) {
-		r := seen{id: id, wrapped: wrapped, at: at}
-		i, ok := known[id]
-		switch {
-		case ok && old[i].text == string(text):
-			r = old[i]
-			r.wrapped = wrapped
-		case ok && s.tells(old[i].text, string(text)):
-			old[i].tell(print)
-			r.text = string(text)
-		default:
-			r.text = string(text)
+func (s *onScreen) compare(was rows, at time.Duration, print printer) rows {
+	old := s.looker(was)
+	now := s.spare[:0]
+	s.screen.Rows(func(r terminal.Row) {
+		before := old.find(r.ID())
+		is := s.see(r, before, at)
+		if before != nil {
+			before.left = true
+			if before.text == is.text {
+				is.told = before.told
+			} else if s.tells(before.text, is.text) {
+				before.tell(print)
+			}
 		}
-		delete(known, id)
-		now = append(now, r)
+		now = append(now, is)
 	})
-	for i := range old {
-		if _, left := known[old[i].id]; left {
-			old[i].tell(print)
+	for i := range was {
+		if !was[i].left {
+			was[i].tell(print)
 		}
 	}
+	s.spare = was
 	return now
+}
+
+// looker finds rows by their ids. They are looked for in the order in which they stand, most often.
+type looker struct {
+	rows    rows
+	next    int
+	index   map[uint64]int
+	indexed bool
+}
+
+func (s *onScreen) looker(rows rows) *looker { return &looker{rows: rows, index: s.index} }
+
+func (l *looker) find(id uint64) *seen {
+	if l.next < len(l.rows) && l.rows[l.next].id == id {
+		l.next++
+		return &l.rows[l.next-1]
+	}
+	if !l.indexed {
+		l.indexed = true
+		clear(l.index)
+		for i := range l.rows {
+			l.index[l.rows[i].id] = i
+		}
+	}
+	i, ok := l.index[id]
+	if !ok {
+		return nil
+	}
+	l.next = i + 1
+	return &l.rows[i]
 }
 
 // tells reports whether old is worth telling now that text stands in its place: not when it was only added to, and only
@@ -190,11 +241,11 @@ func (s *onScreen) flush(print printer) {
 	for i := range s.main[:last] {
 		if r := &s.main[i]; !r.told {
 			r.told = true
-			s.gone(r.at, r.wrapped, []byte(r.text), print)
+			s.over(*r, print)
 		}
 	}
 	if len(s.part) > 0 {
-		s.gone(s.partAt, false, nil, print)
+		s.endPart(print)
 	}
 	for i := range s.alt {
 		s.alt[i].tell(print)

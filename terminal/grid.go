@@ -10,7 +10,7 @@ type grid struct {
 
 func (g *grid) fresh(blank style) *row {
 	*g.ids++
-	return &row{id: *g.ids, rest: blank}
+	return &row{id: *g.ids, rest: blank, changed: true}
 }
 
 // renew makes a row that is gone into a new one.

@@ -31,6 +31,7 @@ func (s *Screen) ascii(p []byte) {
 // run writes p into the cursor's row, where it has room.
 func (s *Screen) run(p []byte) {
 	r, x := s.row, s.x
+	r.changed = true
 	if r.wide || r.marks != nil {
 		r.split(x)
 		r.split(x + len(p))
@@ -54,7 +55,7 @@ func (s *Screen) run(p []byte) {
 
 // wrapped moves the cursor to the next row of the same line.
 func (s *Screen) wrapped() {
-	s.row.wrapped = true
+	s.row.wrapped, s.row.changed = true, true
 	s.x, s.wrap = 0, false
 	s.down()
 }
@@ -105,7 +106,7 @@ func (s *Screen) put(r rune, n int) {
 	if row.marks != nil {
 		row.forget(x, x+n)
 	}
-	row.cells[x] = cell{r, s.pen}
+	row.cells[x], row.changed = cell{r, s.pen}, true
 	if n == 2 {
 		row.wide = true
 		row.cells[x].flags |= wideHead

@@ -38,7 +38,7 @@ func (g *grid) reflow(old, cols int, c *cursor) {
 func (g *grid) rewrap(from, end, old, cols int) []*row {
 	first := g.line(from)
 	if from == end && len(first.cells) <= cols {
-		first.wrapped = false
+		first.wrapped, first.changed = false, true
 		return []*row{first}
 	}
 	var cells []cell

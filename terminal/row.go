@@ -22,13 +22,14 @@ type row struct {
 	rest  style  // only its background is ever set
 	// wrapped says that the text goes on in the next row without a newline.
 	wrapped bool
+	changed bool           // since Screen.Rows was called last
 	wide    bool           // there may be wide characters
 	marks   map[int][]rune // drawn onto the cells, by column
 }
 
 // clear makes the row empty.
 func (r *row) clear(blank style) {
-	r.cells, r.rest, r.wrapped, r.wide, r.marks = r.cells[:0], blank, false, false, nil
+	r.cells, r.rest, r.wrapped, r.wide, r.marks, r.changed = r.cells[:0], blank, false, false, nil, true
 }
 
 // reach makes cells[:n] exist.
@@ -36,6 +37,7 @@ func (r *row) reach(n int) {
 	if n <= len(r.cells) {
 		return
 	}
+	r.changed = true
 	old := len(r.cells)
 	r.cells = slices.Grow(r.cells, n-old)[:n]
 	for i := old; i < n; i++ {
@@ -56,6 +58,7 @@ func (r *row) split(x int) {
 	if !r.wide || x <= 0 || x >= len(r.cells) || r.cells[x].flags&wideTail == 0 {
 		return
 	}
+	r.changed = true
 	for _, i := range []int{x - 1, x} {
 		r.cells[i] = cell{style: style{bg: r.cells[i].bg}}
 		delete(r.marks, i)
@@ -67,6 +70,7 @@ func (r *row) erase(from, to, cols int, blank style) {
 	if from >= to {
 		return
 	}
+	r.changed = true
 	r.split(from)
 	r.split(to)
 	if to >= cols {
@@ -92,7 +96,7 @@ func (r *row) forget(from, to int) {
 
 // insert moves what stands from column x on by n to the right and makes room of blanks; delete is the way back.
 func (r *row) insert(x, n, cols int, blank style) {
-	n = min(n, cols-x)
+	n, r.changed = min(n, cols-x), true
 	r.split(x)
 	r.split(cols - n)
 	r.reach(x)
@@ -106,7 +110,7 @@ func (r *row) insert(x, n, cols int, blank style) {
 }
 
 func (r *row) delete(x, n, cols int, blank style) {
-	n = min(n, cols-x)
+	n, r.changed = min(n, cols-x), true
 	r.split(x)
 	r.split(x + n)
 	length := len(r.cells)
@@ -149,7 +153,7 @@ func (r *row) mark(x int, c rune) {
 	if r.marks == nil {
 		r.marks = map[int][]rune{}
 	}
-	r.marks[x] = append(r.marks[x], c)
+	r.marks[x], r.changed = append(r.marks[x], c), true
 }
 
 // append adds the text of columns from to to-1. What was never written is spaces.

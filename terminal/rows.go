@@ -3,13 +3,25 @@ package terminal
 // Keep sets how many rows that go off the top of the main screen are kept for [Screen.Gone].
 func (s *Screen) Keep(n int) { s.main.keep = n }
 
-// Gone gives the rows that went off the top of the main screen since the last call, oldest first, and forgets them. An id
-// stands for one row as long as the screen has it; text, without blanks at its end, is valid until the next.
-func (s *Screen) Gone(take func(id uint64, wrapped bool, text []byte)) {
-	var text []byte
+// Row is a row of a screen, valid until something is written.
+type Row struct{ row *row }
+
+// ID stands for the row as long as the screen has it.
+func (r Row) ID() uint64 { return r.row.id }
+
+// Wrapped says that the text goes on in the next row.
+func (r Row) Wrapped() bool { return r.row.wrapped }
+
+// Changed says that the row may have been written to since [Screen.Rows] was called last.
+func (r Row) Changed() bool { return r.row.changed }
+
+// Append adds the text, without blanks at its end unless it goes on in the next row.
+func (r Row) Append(dst []byte) []byte { return r.row.whole(dst) }
+
+// Gone gives the rows that went off the top of the main screen since the last call, oldest first, and forgets them.
+func (s *Screen) Gone(take func(Row)) {
 	for i, r := range s.main.history {
-		text = r.whole(text[:0])
-		take(r.id, r.wrapped, text)
+		take(Row{r})
 		s.main.history[i] = nil
 	}
 	s.main.history = s.main.history[:0]
@@ -23,12 +35,11 @@ func (r *row) whole(dst []byte) []byte {
 	return r.append(dst, 0, r.end())
 }
 
-// Rows gives the rows of the screen, from its top, as Gone does.
-func (s *Screen) Rows(take func(id uint64, wrapped bool, text []byte)) {
-	var text []byte
+// Rows gives the rows of the screen, from its top.
+func (s *Screen) Rows(take func(Row)) {
 	for _, r := range s.grid.rows {
-		text = r.whole(text[:0])
-		take(r.id, r.wrapped, text)
+		take(Row{r})
+		r.changed = false
 	}
 }
 

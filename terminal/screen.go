@@ -201,7 +201,7 @@ func (s *Screen) fit() {
 		for _, r := range g.rows {
 			if len(r.cells) > s.cols {
 				r.split(s.cols)
-				r.cells = r.cells[:s.cols]
+				r.cells, r.changed = r.cells[:s.cols], true
 				r.forget(s.cols, maxColumns)
 			}
 		}

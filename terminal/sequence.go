@@ -126,7 +126,8 @@ func (s *Screen) eraseDisplay(what int) {
 	switch what {
 	case 0:
 		if s.x == 0 && s.y > 0 {
-			s.grid.rows[s.y-1].wrapped = false // what comes here now is another line
+			above := s.grid.rows[s.y-1]
+			above.wrapped, above.changed = false, true // what comes here now is another line
 		}
 		s.eraseLine(0)
 		from = s.y + 1
