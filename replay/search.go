@@ -31,7 +31,7 @@ type Hit struct {
 	Kind string
 	// Raw says that the text never stood on the screen, but is in the bytes that went there.
 	Raw bool
-	// Text is the line. That of a command may hold anything; other lines only printable characters and tabs.
+	// Text is the line. That of a command may hold anything; other lines no control characters but tabs.
 	Text string
 	// From and To are the bytes of Text that match.
 	From, To      int
@@ -70,7 +70,8 @@ type search struct {
 	raw       []Hit
 }
 
-// maxRawHits bounds the hits in raw bytes that are kept until the end, and the words that were on screens.
+// maxRawHits bounds the hits in raw bytes that are kept until the end, and the words that were on screens. What a screen
+// has shown before is not kept: so what is on screens again and again leaves room for what never was.
 const maxRawHits = 4096
 
 // around is the context on one channel.
@@ -118,7 +119,7 @@ func (s *search) line(l shown) {
 	}
 	at := s.query.Match(l.text)
 	if l.raw {
-		if at != nil && len(s.raw) < maxRawHits {
+		if at != nil && len(s.raw) < maxRawHits && !s.onScreens[words(l.text[at[0]:at[1]])] {
 			hit := Hit{At: l.at, Channel: l.channel, Kind: l.kind.String(), Raw: true, Text: l.text, From: at[0], To: at[1]}
 			if n := len(s.raw); n == 0 || !hit.again(s.raw[n-1]) {
 				s.raw = append(s.raw, hit)

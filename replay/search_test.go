@@ -3,6 +3,7 @@ package replay_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -163,4 +164,46 @@ func FuzzSearch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A line has the time when it came, whatever happens to the window afterwards.
+func TestSearchAfterResize(t *testing.T) {
+	hits := search(t, looking("swallow"), pty,
+		recording.Entry{Kind: recording.Output, Channel: pty.Channel, At: time.Second, Data: []byte("a swallow\r\n")},
+		recording.Entry{Kind: recording.Resize, Channel: pty.Channel, At: time.Hour, Data: recording.EncodeResize(70, 3)},
+		recording.Entry{Kind: recording.Output, Channel: pty.Channel, At: 2 * time.Hour, Data: []byte("\r\n\r\n\r\n")})
+	if len(hits) != 1 || hits[0].At != time.Second {
+		t.Errorf("%+v", hits)
+	}
+}
+
+// A line without an end is broken, whatever its characters are.
+func TestSearchLongLines(t *testing.T) {
+	longest := 0
+	q := replay.Query{Output: true, Match: func(text string) []int {
+		longest = max(longest, len(text))
+		return nil
+	}}
+	search(t, q, recording.Entry{Kind: recording.Output, Channel: 1, Data: []byte(strings.Repeat("\u95a2", 1<<20))})
+	if longest == 0 || longest > 16<<10+4 {
+		t.Errorf("a line of %d bytes", longest)
+	}
+}
+
+// What screens show thousands of times leaves room for what is in the bytes alone.
+func TestSearchRawAmongMany(t *testing.T) {
+	q := looking("")
+	q.Match = regexp.MustCompile(`swall?ow`).FindStringIndex
+	entries := []recording.Entry{pty}
+	for i := range 10_000 {
+		line := out("swalow\r\n")
+		line.At = time.Duration(i) * time.Second
+		entries = append(entries, line)
+	}
+	last := out("swallow\rxxxxxxxx\r\n")
+	last.At = 24 * time.Hour
+	hits := search(t, q, append(entries, last)...)
+	if n := len(hits); n == 0 || !hits[n-1].Raw || hits[n-1].Text[hits[n-1].From:hits[n-1].To] != "swallow" {
+		t.Errorf("%d hits", n)
+	}
 }

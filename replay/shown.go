@@ -15,7 +15,7 @@ type shown struct {
 	at      time.Duration
 	channel uint32
 	kind    recording.Kind
-	text    string // printable characters and tabs, at most maxLine bytes and a character
+	text    string // without control characters other than tabs; at most maxLine bytes and, of a screen, a row
 	raw     bool   // of a program with a pty, but taken from its bytes and not from the screen
 }
 
@@ -170,6 +170,9 @@ func (l *line) add(data []byte, print func([]byte)) {
 		plain = sequence.ReplaceAll(plain, nil)
 	}
 	for _, b := range plain {
+		if len(l.text) >= maxLine && utf8.RuneStart(b) {
+			l.tell(print)
+		}
 		switch {
 		case b == '\n':
 			l.tell(print)
@@ -180,9 +183,6 @@ func (l *line) add(data []byte, print func([]byte)) {
 			l.text = l.text[:len(l.text)-size]
 		case b >= 0x20 || b == '\t':
 			l.text = append(l.text, b)
-		}
-		if len(l.text) >= maxLine && b < utf8.RuneSelf {
-			l.tell(print)
 		}
 	}
 }
