@@ -159,15 +159,23 @@ func (a *app) fail(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.err, "sekisho: %v\n", usage)
 		return 2
-	case errors.As(err, &refusal):
-		fmt.Fprintf(a.err, "sekisho: %s\n", plain(sekisho.Say(refusal)))
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && !errors.As(err, &refusal):
 		fmt.Fprintln(a.err, "sekisho: interrupted")
 		return 130 // as shells say of SIGINT
-	default: // it may hold what a server or a recording says
-		fmt.Fprintf(a.err, "sekisho: %s\n", plainLines(err.Error()))
+	default:
+		fmt.Fprintf(a.err, "sekisho: %s\n", spoken(err))
 	}
 	return 1
+}
+
+// spoken is what a person is told of an error: the sentence of a refusal, or all of it. It may hold what a server or a
+// recording says.
+func spoken(err error) string {
+	var refusal *sekisho.Refusal
+	if errors.As(err, &refusal) {
+		return plain(sekisho.Say(refusal))
+	}
+	return plainLines(err.Error())
 }
 
 // usageError is a command line that parses but makes no sense.
