@@ -177,7 +177,7 @@ func TestCastSizes(t *testing.T) {
 	), replay.AnyChannel); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); !strings.Contains(got, `"width":1000,"height":1000`) || !strings.Contains(got, `"r","1000x1000"`) {
+	if got := out.String(); !strings.Contains(got, `"width":1000,"height":262`) || !strings.Contains(got, `"r","1000x262"`) {
 		t.Error(got)
 	}
 }

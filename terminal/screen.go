@@ -2,10 +2,12 @@ package terminal
 
 // Bounds of a screen. What a recording says beyond them is taken as the nearest that is allowed.
 const (
-	// minColumns lets a wide character stand in a row; maxColumns and maxRows bound the size of a screen.
+	// minColumns lets a wide character stand in a row; maxColumns, maxRows and maxCells bound the size of a screen. A
+	// window that fills a screen of 4K has some 100,000 cells.
 	minColumns = 2
 	maxColumns = 1000
 	maxRows    = 1000
+	maxCells   = 1 << 18
 	// maxReflow is how many cells may be wrapped anew at once for new sizes, and reflowRate how many more for each byte that
 	// is drawn. A real window is far from it; beyond it lines are cut.
 	maxReflow  = 1 << 25
@@ -67,17 +69,28 @@ type watcher interface {
 	switched(alternate bool)               // between main and alternate screen
 }
 
-// NewScreen gives an empty screen of 2 to 1000 columns and 1 to 1000 rows, whatever it is asked for. 0 stands for 80 and 24.
+// NewScreen gives an empty screen of 2 to 1000 columns and 1 to 1000 rows, fewer where it would have more than 262,144 cells,
+// whatever it is asked for. 0 stands for 80 and 24.
 func NewScreen(cols, rows int) *Screen {
 	s := &Screen{reflows: maxReflow}
 	s.main.ids, s.alt.ids, s.grid = &s.ids, &s.ids, &s.main
-	s.cols, s.rows = bounded(cols, 80, minColumns, maxColumns), bounded(rows, 24, 1, maxRows)
+	s.cols, s.rows = boundedSize(cols, rows, 80, 24)
 	s.reset()
 	return s
 }
 
-// Size gives a size as a recording has it in the form that [NewScreen] and [Screen.Resize] take.
-func Size(cols, rows uint32) (int, int) { return int(min(cols, maxColumns)), int(min(rows, maxRows)) }
+// Size gives a size as a recording has it in the form that [NewScreen] and [Screen.Resize] take: no larger than a screen can
+// be, and 0 for what is not known.
+func Size(cols, rows uint32) (int, int) {
+	cols = min(cols, maxColumns)
+	return int(cols), int(min(rows, maxRows, maxCells/max(cols, minColumns)))
+}
+
+// boundedSize gives the nearest size that is allowed; where a number is 0, the other one is meant.
+func boundedSize(cols, rows, otherCols, otherRows int) (int, int) {
+	cols = bounded(cols, otherCols, minColumns, maxColumns)
+	return cols, min(bounded(rows, otherRows, 1, maxRows), maxCells/cols)
+}
 
 func bounded(n, otherwise, least, most int) int {
 	if n <= 0 {
@@ -156,7 +169,7 @@ func (s *Screen) Text() string {
 // alternate screen is cut or filled, because its program draws it anew. Whole says that no line had to be cut for there
 // having been too many sizes.
 func (s *Screen) Resize(cols, rows int) (whole bool) {
-	cols, rows = bounded(cols, s.cols, minColumns, maxColumns), bounded(rows, s.rows, 1, maxRows)
+	cols, rows = boundedSize(cols, rows, s.cols, s.rows)
 	if cols == s.cols && rows == s.rows {
 		return true
 	}

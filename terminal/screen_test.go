@@ -137,6 +137,26 @@ func TestLooks(t *testing.T) {
 	renders(t, s)
 }
 
+// A screen has no more cells than it may, whatever it is asked for, and in whatever order.
+func TestSizes(t *testing.T) {
+	for _, c := range [][4]int{{1 << 30, 1 << 30, 1000, 262}, {1, 1 << 30, 2, 1000}, {1000, 262, 1000, 262}, {640, 200, 640, 200}, {0, -1, 80, 24}, {1000, 0, 1000, 24}} {
+		if cols, rows := terminal.NewScreen(c[0], c[1]).Size(); cols != c[2] || rows != c[3] {
+			t.Errorf("%dx%d is %dx%d", c[0], c[1], cols, rows)
+		}
+	}
+	s := terminal.NewScreen(10, 1000)
+	s.Resize(1000, 0)
+	if cols, rows := s.Size(); cols != 1000 || rows != 262 {
+		t.Errorf("wider: %dx%d", cols, rows)
+	}
+	if cols, rows := terminal.Size(1<<32-1, 1<<32-1); cols != 1000 || rows != 262 {
+		t.Errorf("as a recording has it: %dx%d", cols, rows)
+	}
+	if cols, rows := terminal.Size(0, 0); cols != 0 || rows != 0 {
+		t.Errorf("not known: %dx%d", cols, rows)
+	}
+}
+
 func TestResize(t *testing.T) {
 	for name, c := range map[string]struct {
 		in         string
