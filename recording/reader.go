@@ -151,6 +151,9 @@ func (r *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
+// Segments counts the recording's segments up to where Next is, that one included.
+func (r *Reader) Segments() int { return r.file.segments() }
+
 // End tells how the recording ended; ok is false until Next has returned io.EOF, and at the time of the latest entry.
 func (r *Reader) End() (end End, at time.Duration, ok bool) {
 	return r.end, r.last, r.file.done && r.end != ""

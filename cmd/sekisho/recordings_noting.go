@@ -16,6 +16,7 @@ type noting struct {
 	programs []uint32 // the channels that have one
 	files    int      // operations on files
 	lost     uint64   // bytes that are missing
+	typed    int64    // bytes of keystrokes
 }
 
 // maxPrograms is how many channels are noted.
@@ -31,6 +32,8 @@ func (n *noting) Next() (recording.Entry, error) {
 		if len(n.programs) <= maxPrograms && !slices.Contains(n.programs, e.Channel) {
 			n.programs = append(n.programs, e.Channel)
 		}
+	case recording.Input:
+		n.typed += int64(len(e.Data))
 	case recording.File:
 		n.files++
 	case recording.Lost:

@@ -16,7 +16,7 @@ type recordingsShowCmd struct {
 }
 
 func (*recordingsShowCmd) Help() string {
-	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear. With --key it is opened and read through: whose session it was, how strictly it was recorded, how long it lasts, how many commands were run. Use verify to learn whether it is genuine.
+	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear. With --key it is opened and read through: whose session it was, how strictly it was recorded, how long it lasts, how many commands were run, whether what was typed is kept, how many segments it has. A file without a key shows its segments, too. Use verify to learn whether it is genuine.
 
 Examples:
 
@@ -29,11 +29,15 @@ Examples:
 type shownRecording struct {
 	recordingInfo
 	Keys []keyShown `json:"keys"`
+	// Segments is 0 where that is not known: of a session, without a key.
+	Segments int `json:"segments,omitempty"`
 	// The fields below are known with a key only.
 
 	Mode     string  `json:"mode,omitempty"`
 	Seconds  float64 `json:"seconds,omitempty"`
 	Commands *int    `json:"commands,omitempty"`
+	// Keystrokes is how many bytes of what was typed are kept.
+	Keystrokes *int64 `json:"keystroke_bytes,omitempty"`
 }
 
 // keyShown is a key that opens a recording, with the label that is known here.
@@ -57,8 +61,8 @@ func (cmd *recordingsShowCmd) Run(a *app) error {
 	for _, line := range [][2]string{
 		{"Session", info.Session}, {"Person", info.Person}, {"Login", info.Login}, {"Target", info.Target},
 		{"State", info.State}, {"Started", local(info.Started)}, {"Ended", local(info.Ended)}, {"From", info.Address},
-		{"Recorded", info.Mode}, {"Lasts", info.length()}, {"Commands", info.commands()},
-		{"Size", size(info.Bytes)}, {"Chain", info.Chain}, {"Opens with", a.labelled(info.Recipients)},
+		{"Recorded", info.Mode}, {"Lasts", info.length()}, {"Commands", info.commands()}, {"Keystrokes", info.keystrokes()},
+		{"Size", size(info.Bytes)}, {"Segments", info.segments()}, {"Chain", info.Chain}, {"Opens with", a.labelled(info.Recipients)},
 	} {
 		if line[1] != "" {
 			fmt.Fprintf(a.out, "%-11s %s\n", line[0], plain(line[1]))
@@ -81,6 +85,23 @@ func (s *shownRecording) commands() string {
 	return fmt.Sprint(*s.Commands)
 }
 
+func (s *shownRecording) keystrokes() string {
+	switch {
+	case s.Keystrokes == nil:
+		return ""
+	case *s.Keystrokes == 0:
+		return "none kept"
+	}
+	return "kept, " + size(*s.Keystrokes)
+}
+
+func (s *shownRecording) segments() string {
+	if s.Segments == 0 {
+		return ""
+	}
+	return fmt.Sprint(s.Segments)
+}
+
 // info collects what is known; with a key, an error that wraps ErrCut comes with what could be read.
 func (cmd *recordingsShowCmd) info(a *app) (info shownRecording, err error) {
 	if isSession(cmd.Recording) {
@@ -94,8 +115,11 @@ func (cmd *recordingsShowCmd) info(a *app) (info shownRecording, err error) {
 	}
 	defer src.close()
 	if cmd.Key == "" {
-		h, err := recording.ReadHeader(src)
-		info.fill(h, src.total)
+		there, err := recording.Intact(src)
+		info.fill(there.Header, src.total)
+		if there.Frames > 0 {
+			info.Segments = there.Segment.Index + 1
+		}
 		return info, bad(err)
 	}
 	r, err := a.reader(src, cmd.Key, cmd.Signer)
@@ -113,11 +137,11 @@ func (s *shownRecording) fill(h recording.Header, bytes int64) {
 	s.Started, s.Bytes, s.Recipients, s.Address, s.Mode = o.Started, bytes, h.Recipients, o.ClientAddress, string(o.Audit)
 }
 
-// read counts the commands and sees how long the session lasts.
+// read counts the commands and keystrokes, and sees how long the session lasts.
 func (s *shownRecording) read(r *recording.Reader) error {
-	n := 0
-	err := replay.Commands(r, func(replay.Command) error { n++; return nil })
+	n, noted := 0, &noting{Source: r}
+	err := replay.Commands(noted, func(replay.Command) error { n++; return nil })
 	_, at, _ := r.End()
-	s.Commands, s.Seconds = &n, replay.Seconds(at)
+	s.Commands, s.Keystrokes, s.Seconds, s.Segments = &n, &noted.typed, replay.Seconds(at), r.Segments()
 	return err
 }

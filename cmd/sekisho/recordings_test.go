@@ -70,6 +70,18 @@ func seal(t *testing.T, entries []recording.Entry, recipients ...string) desk {
 
 func sealAs(t *testing.T, session string, entries []recording.Entry, recipients ...string) desk {
 	t.Helper()
+	return sealWith(t, session, func(w *recording.Writer) error {
+		for _, e := range entries {
+			if err := errors.Join(w.Append(e), w.Flush()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, recipients...)
+}
+
+func sealWith(t *testing.T, session string, write func(*recording.Writer) error, recipients ...string) desk {
+	t.Helper()
 	var to []recording.Recipient
 	for _, file := range recipients {
 		r, err := readRecipient(file)
@@ -93,10 +105,8 @@ func sealAs(t *testing.T, session string, entries []recording.Entry, recipients 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range entries {
-		if err := errors.Join(w.Append(e), w.Flush()); err != nil {
-			t.Fatal(err)
-		}
+	if err := write(w); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := w.Close(recording.EndDone, time.Hour); err != nil {
 		t.Fatal(err)
@@ -266,6 +276,42 @@ func TestShowFile(t *testing.T) {
 	code, out, errs = run(t, "recordings", "show", d.file, "--key", d.key, "--json")
 	if code != 0 || !strings.Contains(out, `"person": "alice@example.com"`) {
 		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
+// Whether keystrokes are kept is seen with a key; how many segments there are, of a file without one, too.
+func TestShowKeystrokesAndSegments(t *testing.T) {
+	first := newDesk(t, "x")
+	typed := []recording.Entry{{Kind: recording.Shell}, {Kind: recording.Input, Data: []byte("ls\r")}, {Kind: recording.Input, Data: []byte("exit\r")}}
+	d := sealWith(t, testSession, func(w *recording.Writer) error {
+		for _, e := range typed {
+			if err := w.Append(e); err != nil {
+				return err
+			}
+			if _, err := w.Cut(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, first.key+".pub")
+	code, out, errs := run(t, "recordings", "show", d.file)
+	if code != 0 || !strings.Contains(out, "\nSegments    4\n") || strings.Contains(out, "Keystrokes") {
+		t.Errorf("without a key: %d %s%s", code, out, errs)
+	}
+	code, out, errs = run(t, "recordings", "show", d.file, "--key", first.key, "--signer", d.signer)
+	if code != 0 || !strings.Contains(out, "\nKeystrokes  kept, 8 B\n") || !strings.Contains(out, "\nSegments    4\n") {
+		t.Errorf("with a key: %d %s%s", code, out, errs)
+	}
+	code, out, errs = run(t, "recordings", "show", d.file, "--key", first.key, "--signer", d.signer, "--json")
+	if code != 0 || !strings.Contains(out, `"segments": 4,`) || !strings.Contains(out, `"keystroke_bytes": 8`) {
+		t.Errorf("JSON: %d %s%s", code, out, errs)
+	}
+	code, out, errs = run(t, "recordings", "show", first.file, "--key", first.key, "--signer", d.signer)
+	if code != 0 || !strings.Contains(out, "\nKeystrokes  none kept\n") || !strings.Contains(out, "\nSegments    1\n") {
+		t.Errorf("none: %d %s%s", code, out, errs)
+	}
+	if code, out, _ := run(t, "recordings", "show", first.file, "--key", first.key, "--signer", d.signer, "--json"); code != 0 || !strings.Contains(out, `"keystroke_bytes": 0`) {
+		t.Errorf("none: %d %s", code, out)
 	}
 }
 
