@@ -150,7 +150,15 @@ func mistyped(err error) string {
 	return command
 }
 
-// fail tells the person what went wrong, in the words that are meant for them.
+// exitError is an error of a command that says by its exit code more than that it failed.
+type exitError struct {
+	code int
+	error
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
+// fail tells the person what went wrong, in the words that are meant for them, and gives the exit code.
 func (a *app) fail(err error) int {
 	var usage *usageError
 	var refusal *sekisho.Refusal
@@ -164,6 +172,9 @@ func (a *app) fail(err error) int {
 		return 130 // as shells say of SIGINT
 	default:
 		fmt.Fprintf(a.err, "sekisho: %s\n", spoken(err))
+	}
+	if exit := new(exitError); errors.As(err, &exit) {
+		return exit.code
 	}
 	return 1
 }

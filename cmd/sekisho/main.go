@@ -2,6 +2,7 @@
 // has recorded. Every command is a struct with a Run(*app) method in the file of its name; this file only picks one.
 //
 // Exit codes: 0 done, 1 refused or failed (one sentence on stderr says why), 2 used wrongly.
+// recordings search goes by grep's: 1 nothing found, 2 failed. An interrupted command exits with 130.
 package main
 
 import (

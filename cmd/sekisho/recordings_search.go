@@ -39,7 +39,9 @@ func (*recordingsSearchCmd) Help() string {
 
 What was shown is read off an emulated screen, so a word is found even if it was typed with corrections, coloured in the middle or wrapped. Words that went to the screen but were never seen on it are found too, and marked "raw".
 
-Recordings that the key does not open are left out; in the end a line says how many, and which key opens them. Exits with 1 when nothing was found.
+Recordings that the key does not open are left out; in the end a line says how many, and which key opens them.
+
+Exits as grep does: with 0 when something was found, with 1 when nothing was, and with 2 when something went wrong, though there may be hits as well: a recording that could not be read, or is not valid, or no recording at all that the key opens.
 
 Examples:
 
@@ -49,7 +51,18 @@ Examples:
 `
 }
 
+// nothingFound is how a search ends that went well, and found nothing.
+const nothingFound = 1
+
 func (cmd *recordingsSearchCmd) Run(a *app) error {
+	err := cmd.search(a)
+	if already := new(exitError); err == nil || errors.As(err, &already) {
+		return err
+	}
+	return &exitError{code: 2, error: err}
+}
+
+func (cmd *recordingsSearchCmd) search(a *app) error {
 	query, err := cmd.query()
 	if err != nil {
 		return err
@@ -339,7 +352,7 @@ func (s *searching) tellCut() {
 	}
 }
 
-// conclude tells what was left out, and fails when nothing was found.
+// conclude tells what was left out, and is an error when something went wrong or nothing was found.
 func (s *searching) conclude() error {
 	s.tellCut()
 	for _, err := range s.failed {
@@ -354,13 +367,18 @@ func (s *searching) conclude() error {
 			s.key.ID(), count(s.closed, "recording"), plain(strings.Join(keys, ", ")))
 	}
 	switch read := s.done - s.closed - len(s.failed); {
-	case s.hits == 0:
+	case len(s.failed) > 0:
 		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("%s could not be searched; %s found in %s.", count(len(s.failed), "recording"), count(s.hits, "hit"), count(read, "recording")),
+			Next:     "See above.",
+		}
+	case read == 0 && s.closed > 0:
+		return &sekisho.Refusal{Sentence: "There is no recording among them that the key opens.", Next: "Search with a key that does: see above."}
+	case s.hits == 0:
+		return &exitError{code: nothingFound, error: &sekisho.Refusal{
 			Sentence: fmt.Sprintf("Nothing was found in %s.", count(read, "recording")),
 			Next:     "Try --ignore-case, or fewer filters.",
-		}
-	case len(s.failed) > 0:
-		return &sekisho.Refusal{Sentence: fmt.Sprintf("%s could not be searched.", count(len(s.failed), "recording")), Next: "See above."}
+		}}
 	}
 	return nil
 }

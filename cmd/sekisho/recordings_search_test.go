@@ -74,13 +74,19 @@ func TestSearchFiles(t *testing.T) {
 		"filter of files":  {[]string{"--since", "2h", "x"}, 2, nil, "filters"},
 		"two places":       {[]string{"--commands", "--output", "x"}, 2, nil, "--commands"},
 		"another's":        {[]string{"swallow", other.file}, 0, []string{"> a swallow (two)"}, "does not open them: 1 recording. Of these, rk_"},
-		"a broken one":     {[]string{"swallow", broken}, 1, []string{"> a swallow (two)"}, "broken.rec: This is no recording"},
+		"a broken one":     {[]string{"swallow", broken}, 2, []string{"> a swallow (two)"}, "broken.rec: This is no recording"},
+		"broken, no hit":   {[]string{"eagle", broken}, 2, nil, "1 recording could not be searched; 0 hits found in 1 recording."},
+		"not mine, no hit": {[]string{"eagle", other.file}, 1, nil, "Nothing was found in 1 recording."},
+		"none of mine":     {[]string{"swallow", other.file}, 2, nil, "There is no recording among them that the key opens."},
+		"no file":          {[]string{"swallow", "gone.rec"}, 2, nil, "There is no file gone.rec"},
 	} {
 		args := append([]string{"recordings", "search", "--key", d.key, "--signer", d.signer}, c.args[:len(c.args)]...)
-		if name != "another's" && name != "a broken one" {
-			args = append(args, d.file)
-		} else {
+		switch name {
+		case "another's", "a broken one", "broken, no hit", "not mine, no hit":
 			args = append(args[:len(args)-1], d.file, args[len(args)-1])
+		case "none of mine", "no file":
+		default:
+			args = append(args, d.file)
 		}
 		code, out, errs := run(t, args...)
 		if code != c.code || len(c.out) == 0 && out != "" || !strings.Contains(errs, c.err) {
@@ -152,8 +158,28 @@ func TestSearchServer(t *testing.T) {
 	}
 	// A recording that is not the one that was asked for is not searched.
 	shelf.files[shelf.all[3].Session] = shelf.files[shelf.all[4].Session]
-	if code, _, errs := runIn(t, home, "recordings", "search", "line 4", "--key", d.key, "--signer", d.signer); code != 1 || !strings.Contains(errs, "Not valid: it is of session") {
+	if code, _, errs := runIn(t, home, "recordings", "search", "line 4", "--key", d.key, "--signer", d.signer); code != 2 || !strings.Contains(errs, "Not valid: it is of session") {
 		t.Errorf("another session's: %d %s", code, errs)
+	}
+}
+
+// A search that did not come to search anything is not one that found nothing.
+func TestSearchFails(t *testing.T) {
+	d := newDesk(t, "a swallow")
+	for name, args := range map[string][]string{
+		"not signed in": {"--key", d.key, "--signer", d.signer},
+		"no key":        {"--key", "gone.key", "--signer", d.signer, d.file},
+		"no signer":     {"--key", d.key, "--signer", "x", d.file},
+	} {
+		if code, out, errs := run(t, append([]string{"recordings", "search", "swallow"}, args...)...); code != 2 || out != "" || !strings.HasPrefix(errs, "sekisho: ") {
+			t.Errorf("%s: %d %q %s", name, code, out, errs)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := &app{ctx: ctx, in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	if code := a.main([]string{"--home", t.TempDir(), "recordings", "search", "x", "--key", d.key, "--signer", d.signer, d.file}); code != 130 {
+		t.Errorf("interrupted: %d", code)
 	}
 }
 
