@@ -97,7 +97,6 @@ type camera struct {
 	changes  []byte // of the reel
 	last     time.Duration
 	buf      []byte
-	tail     []byte // the last bytes that were drawn
 }
 
 func (c *camera) entry(e recording.Entry) error {
@@ -153,13 +152,12 @@ func (c *camera) resize(cols, rows uint32) error {
 	return c.take(change{at: c.at, cols: w, rows: h})
 }
 
-// take adds a change to the reel, after a new one was begun if this is full. A picture cannot say that a control sequence
-// has begun: the border is put where none has.
+// take adds a change to the reel, after a new one was begun if this is full.
 func (c *camera) take(k change) error {
 	if k.cols == 0 && len(k.data) == 0 {
 		return nil
 	}
-	if full := len(c.changes) >= maxReel && !unfinished(c.tail); full || len(c.changes) >= 2*maxReel {
+	if len(c.changes) >= maxReel {
 		if err := c.cut(); err != nil {
 			return err
 		}
@@ -173,8 +171,6 @@ func (c *camera) take(k change) error {
 	c.changes = binary.AppendUvarint(c.changes, uint64(len(k.data)))
 	c.changes = append(c.changes, k.data...)
 	c.last, c.film.Length = k.at, k.at
-	c.tail = append(c.tail, k.data...)
-	c.tail = c.tail[max(0, len(c.tail)-64):]
 	k.draw(c.screen)
 	return nil
 }
@@ -183,7 +179,7 @@ func (c *camera) begin(at time.Duration) {
 	cols, rows := c.screen.Size()
 	c.reel = reel{from: at, cols: cols, rows: rows}
 	if len(c.film.reels) > 0 {
-		c.reel.picture = deflated(c.screen.Render(nil))
+		c.reel.picture = deflated(c.screen.Picture(nil))
 	}
 	c.last = at
 }
@@ -201,12 +197,6 @@ func (c *camera) cut() error {
 		return ErrFilmTooLong
 	}
 	return nil
-}
-
-// unfinished reports whether a control sequence may have begun.
-func unfinished(tail []byte) bool {
-	i := bytes.LastIndexByte(tail, 0x1b)
-	return i >= 0 && !bytes.ContainsAny(tail[i+1:], "\n\x07") && sequence.FindIndex(tail[i:]) == nil
 }
 
 // draw makes the change on a screen.

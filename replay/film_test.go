@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,6 +76,31 @@ func TestSeek(t *testing.T) {
 	p.Seek(time.Hour * 1000)
 	if _, more := p.Next(); more || p.Screen().Text() != pictures[film.Length] {
 		t.Errorf("the end is not the end: %s", p.Screen().Text())
+	}
+}
+
+// A jump into the middle of a sequence, however long it is, shows nothing of it.
+func TestSeekWithinSequences(t *testing.T) {
+	filler := strings.Repeat("0;", 1<<19)
+	for _, begin := range []string{"\x1bPq", "\x1b]0;", "\x1b_G", "\x1b[", "\x1b[0<", "\x1b[?1:2;"} {
+		entries := []recording.Entry{pty, out("before")}
+		for i, piece := range []string{begin, filler, "x\x1b\\", "after"} {
+			e := out(piece)
+			e.At = time.Duration(i+1) * time.Second
+			entries = append(entries, e)
+		}
+		film, err := replay.NewFilm(newTape(entries...), replay.AnyChannel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		played, jumped := film.Projector(), film.Projector()
+		for _, more := played.Next(); more; _, more = played.Next() {
+			played.Step()
+		}
+		jumped.Seek(time.Minute)
+		if got, want := jumped.Screen().Text(), played.Screen().Text(); got != want || strings.Contains(got, "0;0") {
+			t.Errorf("%q:\n%s\nwant:\n%s", begin, got, want)
+		}
 	}
 }
 

@@ -4,13 +4,32 @@ import "strconv"
 
 // Render adds to dst what makes a terminal of the same size show this screen, whatever it showed before: both screens,
 // colours, cursor, scrolling region and the modes that drawing depends on. It passes a [Filter] unchanged.
-func (s *Screen) Render(dst []byte) []byte {
+func (s *Screen) Render(dst []byte) []byte { return s.render(dst, false) }
+
+// Picture adds to dst what makes a new Screen of the same size go on as this one does: besides what Render gives, tab stops,
+// what a newline does, which rows go on in the next, and a sequence or a character that has begun and not come to its end.
+func (s *Screen) Picture(dst []byte) []byte {
+	for x, stop := range s.tabs {
+		if stop != (x%8 == 0) {
+			dst = appendGoTo(dst, x, 0)
+			dst = append(dst, map[bool]string{true: "\x1bH", false: "\x1b[g"}[stop]...)
+		}
+	}
+	if s.mode.newline {
+		dst = append(dst, "\x1b[20h"...)
+	}
+	return s.rest(s.render(dst, true))
+}
+
+// render is Render. Where joined is set, rows that go on in the next are joined by the terminal's own wrapping: on one of
+// another size they would stand elsewhere.
+func (s *Screen) render(dst []byte, joined bool) []byte {
 	dst = append(dst, Reset...)
-	dst = s.renderGrid(dst, &s.main)
+	dst = s.renderGrid(dst, &s.main, joined)
 	if s.Alternate() {
 		dst = s.renderCursor(dst, &s.main, s.saved[0])
 		dst = append(dst, "\x1b[?1049h"...)
-		dst = s.renderGrid(dst, &s.alt)
+		dst = s.renderGrid(dst, &s.alt, joined)
 	}
 	dst = s.renderCursor(dst, s.grid, s.saved[s.screen()])
 	dst = append(dst, "\x1b7"...)
@@ -30,16 +49,62 @@ func (s *Screen) Render(dst []byte) []byte {
 	return s.renderCursor(dst, s.grid, s.cursor)
 }
 
+// rest adds the beginning of a sequence or a character that has not come to its end.
+func (s *Screen) rest(dst []byte) []byte {
+	switch s.state {
+	case inEscape:
+		dst = append(dst, 0x1b)
+	case inSet:
+		dst = append(dst, 0x1b, s.inter)
+	case inControl:
+		dst = s.restControl(dst)
+	case inIgnored:
+		dst = append(dst, "\x1b[0<"...)
+	case inOSC:
+		dst = append(append(dst, "\x1b]"...), s.osc...)
+	case inString:
+		dst = append(dst, "\x1bP"...)
+	}
+	return append(dst, s.tail[:s.tailed]...)
+}
+
+func (s *Screen) restControl(dst []byte) []byte {
+	dst = append(dst, "\x1b["...)
+	if s.private != 0 {
+		dst = append(dst, s.private)
+	}
+	for i := range s.params.n {
+		if s.params.sub(i) {
+			dst = append(dst, ':')
+		} else if i > 0 {
+			dst = append(dst, ';')
+		}
+		dst = strconv.AppendInt(dst, int64(s.params.v[i]), 10)
+	}
+	if s.inter != 0 {
+		dst = append(dst, s.inter)
+	}
+	return dst
+}
+
 // renderGrid draws the rows of g.
-func (s *Screen) renderGrid(dst []byte, g *grid) []byte {
+func (s *Screen) renderGrid(dst []byte, g *grid, joined bool) []byte {
 	dst = append(dst, "\x1b[0m\x1b[H\x1b[2J"...)
 	var pen style
 	for y, r := range g.rows {
 		n, rest := r.drawn(s.cols)
+		wrapped := joined && y > 0 && g.rows[y-1].wrapped // and so drawn to its end
+		if joined && r.wrapped {
+			n = s.cols
+		} else if n == 0 && wrapped {
+			n = 1
+		}
 		if n == 0 && rest == (style{}) {
 			continue
 		}
-		dst = appendGoTo(dst, 0, y)
+		if !wrapped {
+			dst = appendGoTo(dst, 0, y)
+		}
 		for x := range n {
 			if look := r.at(x).look(); look != pen {
 				pen = look

@@ -123,6 +123,36 @@ func renders(t *testing.T, s *terminal.Screen) {
 	same(t, s, again)
 }
 
+// goesOn checks that a screen that was drawn from the Picture of s goes on in the middle of a sequence as s does, and wraps
+// its lines anew as s does. What background new columns have is not compared.
+func goesOn(t *testing.T, s *terminal.Screen) {
+	t.Helper()
+	again := terminal.NewScreen(s.Size())
+	again.Write(s.Picture(nil))
+	for range 2 {
+		cols, rows := s.Size()
+		for _, on := range []*terminal.Screen{s, again} {
+			on.Write([]byte("1;2;4Hx\x07y\x1b\\z\t.\nv"))
+			on.Resize(cols+3, rows)
+		}
+		if got, want := again.Text(), s.Text(); got != want {
+			t.Errorf("shows\n%s\nwant\n%s", got, want)
+		}
+	}
+}
+
+func TestPicture(t *testing.T) {
+	for _, in := range []string{
+		"a\x1b", "a\x1b(", "a\x1b[", "a\x1b[3", "a\x1b[3;", "a\x1b[38:2::1:2", "a\x1b[?2", "a\x1b[1<", "a\x1b[2 ", "a\x1b]0;tit\u00e9", "a\x1bPq", "a\x1b_",
+		"a\xe9\x96", "a\x1b]0;\xe9", "a\x1b[" + strings.Repeat("1;", 100), "a\x1b]0;" + strings.Repeat("x", 40<<10),
+		strings.Repeat("0123456789", 3), strings.Repeat("0123456789", 2) + " \r\n$ ", "0123456789012345678関関\r\n" + strings.Repeat("関", 20), "\x1b[44m" + strings.Repeat(" ", 21) + "\x1b[m\r", "\x1b[9G\x1b[g\x1b[6G\x1bH\r\x1b[20h",
+	} {
+		s := terminal.NewScreen(20, 4)
+		s.Write([]byte(in))
+		goesOn(t, s)
+	}
+}
+
 func TestLooks(t *testing.T) {
 	s := terminal.NewScreen(10, 2)
 	s.Write([]byte("\x1b[1;31ma\x1b[0;38;5;200;48:2::1:2:3mb\x1b[22;39;49;4:3mc\x1b[4:0;7md\x1b[me\x1b[44m\x1b[K"))
@@ -226,6 +256,7 @@ func FuzzScreen(f *testing.F) {
 			s.Write([]byte(in[cut:]))
 		}
 		same(t, whole, cuts)
+		goesOn(t, cuts)
 		renders(t, whole)
 	})
 }
