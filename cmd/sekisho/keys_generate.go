@@ -27,7 +27,7 @@ type keysGenerateCmd struct {
 func (*keysGenerateCmd) Help() string {
 	return `Makes a key pair for reading recordings. The recipient line is printed and kept beside the private key in a file that ends in .pub: whoever runs Sekisho adds it to the recipients, and recordings are sealed to it from then on.
 
-The private key is all that opens those recordings. Nobody else has a copy: keep it off the servers, and keep a second one somewhere safe. It goes to ~/.sekisho/keys/NAME.key under a passphrase, which is asked for twice. Without a terminal the passphrase is read from the file that --passphrase-file or ` + passphraseFileVariable + ` names; nobody else may be able to read that file. A passphrase has 1 to 1,024 bytes. Nothing checks how hard it is to guess, and whoever gets hold of the file can try as many as they like: take a long one, such as six words chosen at random. It is never taken from the command line, and nothing is ever overwritten.
+The private key is all that opens those recordings. Nobody else has a copy: keep it off the servers, and keep a second one somewhere safe. It goes to ~/.sekisho/keys/NAME.key under a passphrase, which is asked for twice. Without a terminal the passphrase is read from the file that --passphrase-file or ` + passphraseFileVariable + ` names; nobody else may be able to read that file. A passphrase has 1 to 1,024 bytes. Nothing checks how hard it is to guess, and whoever gets hold of the file can try as many as they like: take a long one, such as six words chosen at random. A passphrase is never taken from the command line, and no file is ever overwritten.
 
 mlkem768-x25519 holds against quantum computers. mlkem768-p256 does, too, and is made of FIPS 140 algorithms alone. p256 is for tokens and does not.
 

@@ -16,7 +16,7 @@ type recordingsShowCmd struct {
 }
 
 func (*recordingsShowCmd) Help() string {
-	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear. With --key it is opened and read through: whose session it was, how strictly it was recorded, how long it lasts, how many commands were run, whether what was typed is kept, how many segments it has. A file without a key shows its segments, too. Use verify to learn whether it is genuine.
+	return `Shows what the server keeps about the recording of a session; or, of a downloaded file, what its header says in the clear. With --key it is opened and read through: whose session it was, how strictly it was recorded, how long it lasts, how many commands were run, whether keystrokes are kept. How many segments there are is counted in a file without a key, too. Use verify to learn whether it is genuine.
 
 Examples:
 

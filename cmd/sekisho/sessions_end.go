@@ -12,11 +12,11 @@ import (
 )
 
 type sessionsEndCmd struct {
-	Session string `arg:"" optional:"" suggest:"to-end" help:"Session ID."`
+	Session string `arg:"" optional:"" suggest:"to-end" help:"Session ID, as sekisho sessions list shows it."`
 	Person  string `placeholder:"EMAIL" help:"All sessions of this person that you may end."`
 	Reason  string `placeholder:"TEXT" help:"Why; the person is told, and the audit log keeps it. At most 200 characters."`
-	Yes     bool   `help:"Do not ask before all of a person's sessions end."`
-	JSON    bool   `name:"json" help:"Print JSON."`
+	Yes     bool   `help:"Do not ask before all of a person's sessions end; needed where there is no terminal to ask at."`
+	JSON    bool   `name:"json" help:"Print JSON: the IDs of the sessions that are being ended."`
 }
 
 func (*sessionsEndCmd) Help() string {

@@ -15,7 +15,7 @@ import (
 )
 
 type sessionsWatchCmd struct {
-	Session string   `arg:"" suggest:"to-watch" help:"Session ID."`
+	Session string   `arg:"" suggest:"to-watch" help:"Session ID, as sekisho sessions list shows it."`
 	Key     string   `suggest:"keys" placeholder:"KEY" help:"Private key: a file, a name in the key folder, or a pkcs11: URI; if not given, the one in the key folder that opens the recording."`
 	Signer  []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	Channel *uint32  `placeholder:"N" help:"Which channel of the session; one that runs a program if not given."`
@@ -24,7 +24,7 @@ type sessionsWatchCmd struct {
 func (*sessionsWatchCmd) Help() string {
 	return `Shows what the person sees, as they see it. What came before is gone through at once; then the present screen is painted, and again with all that comes, until the session ends. q or Ctrl-C leaves; nothing that you type reaches the session. If their screen is larger than your terminal, you see the part around the cursor, and the line at the bottom says how large theirs is. Your terminal is left as it was.
 
-Where input or output is no terminal, the bytes are written as they come, from the beginning of the session on.
+Where input or output is no terminal, what is shown is written as it comes, from the beginning of the session on, and Ctrl-C leaves.
 
 The server sends the sealed recording as it grows. It is opened on this machine with your key, after a check that a trusted gateway signed it. Nothing in it can write your clipboard, make your terminal answer or change what your keys do.
 
