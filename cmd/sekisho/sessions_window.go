@@ -120,6 +120,7 @@ func (w *window) show(ctx context.Context, t screening, s watched) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var painted time.Time
+	stale := true // what is painted
 	for {
 		select {
 		case err := <-ended:
@@ -133,15 +134,20 @@ func (w *window) show(ctx context.Context, t screening, s watched) error {
 				return <-ended
 			}
 		case <-changed:
+			stale = true
 			timer.Reset(time.Until(painted.Add(leastFrame)))
 		case <-timer.C:
-			painted = time.Now()
-			if err := t.write(w.paint(t.size())); err != nil {
+			timer.Reset(mostFrame)
+			cols, rows := t.size()
+			if !stale && cols == w.cols && rows == w.rows {
+				continue
+			}
+			painted, stale = time.Now(), false
+			if err := t.write(w.paint(cols, rows)); err != nil {
 				s.leave()
 				<-ended
 				return err
 			}
-			timer.Reset(mostFrame)
 		}
 	}
 }

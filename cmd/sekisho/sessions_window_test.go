@@ -7,7 +7,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/creack/pty"
@@ -82,6 +84,53 @@ func TestWindowFollowsTheChannels(t *testing.T) {
 	w = newWindow("mei", &seven)
 	w.take(entry(recording.Exec, 1, "y"), true)
 	look(t, w, 40, 3, "", "", "channel 7 not open  q leaves  mei")
+}
+
+// Nothing is written to the terminal while nothing changes there, however long, and no more than a frame at once while much does.
+func TestWindowIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		entries, ended := make(chan recording.Entry), make(chan error)
+		var writes, cols atomic.Int32
+		cols.Store(40)
+		stage := screening{
+			keys: make(chan string), write: func([]byte) error { writes.Add(1); return nil },
+			size: func() (int, int) { return int(cols.Load()), 5 },
+		}
+		go func() {
+			ended <- newWindow("mei", nil).show(ctx, stage, watched{
+				next: func() (recording.Entry, error) {
+					e, ok := <-entries
+					if !ok {
+						return e, io.EOF
+					}
+					return e, nil
+				},
+				live: func() bool { return true }, leave: leave,
+			})
+		}()
+		after := func(what string, least, most int32) {
+			t.Helper()
+			time.Sleep(time.Hour)
+			if n := writes.Swap(0); n < least || n > most {
+				t.Errorf("%s: %d writes, want %d to %d", what, n, least, most)
+			}
+		}
+		after("the beginning", 1, 1)
+		after("nothing", 0, 0)
+		entries <- entry(recording.Exec, 1, "x")
+		for range 10_000 {
+			entries <- entry(recording.Output, 1, "x")
+		}
+		after("much at once", 1, 2)
+		cols.Store(50)
+		after("a new size", 1, 1)
+		close(entries)
+		if err := <-ended; err != io.EOF {
+			t.Error(err)
+		}
+		leave()
+	})
 }
 
 // FuzzWindow: whatever a session shows, nothing comes to the watcher's terminal but what a player may write, too.
