@@ -48,7 +48,8 @@ const (
 	sshLogHeader = 12 << 10
 	// maxSSHLogData is how many bytes of a stream go into one packet.
 	maxSSHLogData = 32 << 10
-	// maxSSHLogText is how many bytes of a name or message the metadata hold.
+	// maxSSHLogText is how many bytes of a name or message the metadata hold, and half of how many it may take in JSON: there is
+	// room for all of them, whatever somebody put in.
 	maxSSHLogText = 1024
 )
 
@@ -264,8 +265,13 @@ func (c *sshLog) finish() error {
 
 // cut keeps as much of a name or message as the metadata hold.
 func cut(s string) string {
-	s = s[:min(len(s), maxSSHLogText)]
-	return strings.ToValidUTF8(s, "\ufffd")
+	s = strings.ToValidUTF8(s[:min(len(s), maxSSHLogText)], "\ufffd")
+	for {
+		if text, err := json.Marshal(s); err != nil || len(text) <= 2*maxSSHLogText {
+			return s
+		}
+		s = strings.ToValidUTF8(s[:len(s)/2], "")
+	}
 }
 
 // modeNames are the terminal modes by their number (RFC 4254 §8, RFC 8160).

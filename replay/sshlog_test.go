@@ -174,6 +174,27 @@ func TestSSHLogExitSignal(t *testing.T) {
 	}
 }
 
+// Nobody keeps a session from being exported by what they call things.
+func TestSSHLogLongNames(t *testing.T) {
+	private, to := sshLogKey()
+	long := strings.Repeat("\x01", 4000)
+	var modes []byte
+	for mode := range byte(159) {
+		modes = append(modes, mode+1, 255, 255, 255, 255)
+	}
+	var file seekable
+	if err := replay.SSHLog(&file, newTape(
+		recording.Entry{Kind: recording.PTYRequest, Data: recording.PTY{Term: long, Cols: 1 << 31, Rows: 1 << 31, Modes: modes}.Encode()},
+		recording.Entry{Kind: recording.Exec, Data: []byte(long)},
+		recording.Entry{Kind: recording.ExitSignal, Data: recording.Exit{Signal: long, Message: strings.Repeat("<\xff", 4000)}.Encode()},
+	), replay.AnyChannel, to); err != nil {
+		t.Fatal(err)
+	}
+	if meta, _, err := openSSHLog(file.data, private); err != nil || !strings.HasPrefix(meta.Sekisho.Command, "\x01\x01") || !strings.HasPrefix(*meta.ExitData.Signal, "\x01\x01") {
+		t.Errorf("%v %+v", err, meta)
+	}
+}
+
 func TestSSHLogRefuses(t *testing.T) {
 	_, to := sshLogKey()
 	for name, entries := range map[string][]recording.Entry{
