@@ -25,8 +25,9 @@ const (
 	MaxFilm = 512 << 20
 	// maxFound is how many rows Find keeps in mind.
 	maxFound = 1 << 20
-	// maxFilmCommands is how many commands of a film are known.
+	// maxFilmCommands is how many commands of a film are known, and maxFilmCommand how many bytes of each: what a line shows.
 	maxFilmCommands = 100_000
+	maxFilmCommand  = 1 << 10
 )
 
 // Film is one channel of a recording, kept so that it can be shown from any time on at once: what changed the screen,
@@ -37,7 +38,7 @@ type Film struct {
 	Length   time.Duration
 	Files    int
 	Lost     uint64
-	Commands []Command // of the channel, in the order in which they began
+	Commands []Command // of the channel, in the order in which they began; of each the first 1,024 bytes
 	reels    []reel
 	size     int
 }
@@ -64,6 +65,9 @@ func NewFilm(r Source, channel uint32) (*Film, error) {
 	c := &camera{film: f, choice: Choose(channel), screen: terminal.NewScreen(80, 24)}
 	c.commands = newCommandReader(func(k Command) error {
 		if k.Channel == c.choice.channel && len(f.Commands) < maxFilmCommands {
+			if len(k.Text) > maxFilmCommand {
+				k.Text, k.Cut = strings.ToValidUTF8(k.Text[:maxFilmCommand], ""), true
+			}
 			f.Commands = append(f.Commands, k)
 		}
 		return nil

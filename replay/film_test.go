@@ -153,6 +153,14 @@ func TestFilmOf(t *testing.T) {
 	}
 }
 
+// A film holds no more of its commands than is shown of them.
+func TestFilmOfLongCommands(t *testing.T) {
+	film, err := replay.NewFilm(newTape(recording.Entry{Kind: recording.Exec, Data: []byte("x" + strings.Repeat("\u00e9", 30000))}), replay.AnyChannel)
+	if err != nil || len(film.Commands) != 1 || len(film.Commands[0].Text) != 1023 || !film.Commands[0].Cut {
+		t.Errorf("%v", err)
+	}
+}
+
 // FuzzFilm: any recording can be gone to anywhere.
 func FuzzFilm(f *testing.F) {
 	seeds(f)

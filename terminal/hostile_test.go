@@ -27,6 +27,7 @@ func TestHostileOutput(t *testing.T) {
 		"parameters":  "\x1b[" + strings.Repeat("1;", 100) + "m",
 		"unfinished":  "\x1b]" + strings.Repeat("x", 100),
 		"line editor": "\x1b[?2004h\r\x1b[?2004l\r",
+		"long line":   strings.Repeat("x", 50<<10) + strings.Repeat("\x1b[?2004hx\x1b[?2004lx", 6000),
 	} {
 		c := terminal.NewCommands(1000, 1000, func(terminal.Command) {})
 		data := []byte(strings.Repeat(piece, 1+(50<<10)/len(piece)))

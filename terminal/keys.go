@@ -54,11 +54,14 @@ func (c *Commands) Keystrokes(at time.Duration, data []byte) {
 // longest that the line ends in; while one of them was edited, that is not known.
 func (c *Commands) typed(last int) (at start, row, x int, ok bool) {
 	waiting := c.keys.waiting(c.line.since + 1)
-	if slices.ContainsFunc(waiting, func(l typedLine) bool { return l.edited }) {
+	if len(waiting) == 0 || slices.ContainsFunc(waiting, func(l typedLine) bool { return l.edited }) {
 		return start{}, 0, 0, false
 	}
 	g := c.screen.grid
 	row = g.start(last)
+	if (last-row)*c.screen.cols > maxKeys+maxPrompt {
+		return start{}, 0, 0, false
+	}
 	var line []byte
 	for i := row; i <= last; i++ {
 		line = g.line(i).append(line, 0, c.screen.cols)

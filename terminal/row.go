@@ -173,6 +173,9 @@ func (r *row) appendCell(dst []byte, x int) []byte {
 		return append(dst, ' ')
 	}
 	dst = utf8.AppendRune(dst, c.r)
+	if r.marks == nil {
+		return dst
+	}
 	for _, m := range r.marks[x] {
 		dst = utf8.AppendRune(dst, m)
 	}

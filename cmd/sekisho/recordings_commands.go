@@ -16,6 +16,8 @@ type recordingsCommandsCmd struct {
 	Key        string   `suggest:"keys" placeholder:"KEY" help:"Private key that the recordings were sealed to: a file, a name in the key folder, or a pkcs11: URI."`
 	Signer     []string `sep:"none" placeholder:"LINE" help:"Public key line of a gateway to trust, instead of those learned at login."`
 	JSON       bool     `name:"json" help:"Print JSON."`
+
+	bytes int // of the commands so far
 }
 
 func (*recordingsCommandsCmd) Help() string {
@@ -51,8 +53,11 @@ func newCommandInfo(s sekisho.Session, c replay.Command) commandInfo {
 	}
 }
 
-// maxCommands bounds how many commands are held of all recordings together.
-const maxCommands = 1_000_000
+// maxCommands bounds how many commands are held of all recordings together, maxCommandBytes how many bytes of them.
+const (
+	maxCommands     = 1_000_000
+	maxCommandBytes = 256 << 20
+)
 
 func (cmd *recordingsCommandsCmd) Run(a *app) error {
 	all := []commandInfo{}
@@ -100,8 +105,12 @@ func (cmd *recordingsCommandsCmd) read(a *app, name string, all *[]commandInfo) 
 		return err
 	}
 	return src.bad(replay.Commands(r, func(c replay.Command) error {
-		if len(*all) >= maxCommands {
-			return &sekisho.Refusal{Sentence: fmt.Sprintf("There are more than %d commands.", maxCommands), Next: "Name fewer recordings."}
+		cmd.bytes += len(c.Text) + len(c.Directory)
+		if len(*all) >= maxCommands || cmd.bytes > maxCommandBytes {
+			return &sekisho.Refusal{
+				Sentence: fmt.Sprintf("There are more than %d commands, or %s of them.", maxCommands, size(maxCommandBytes)),
+				Next:     "Name fewer recordings, or use sekisho recordings export --format json, which has commands of kind \"command\".",
+			}
 		}
 		*all = append(*all, newCommandInfo(r.Header().Session, c))
 		return nil
