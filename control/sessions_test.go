@@ -108,10 +108,10 @@ type growing struct {
 	more control.Bell
 }
 
-func (g *growing) state() (data []byte, over error, more <-chan struct{}) {
+func (g *growing) state() (data []byte, more <-chan struct{}, over error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.data, g.over, g.more.Wait()
+	return g.data, g.more.Wait(), g.over
 }
 
 func (g *growing) write(text string) {
@@ -136,7 +136,7 @@ type grower struct {
 
 func (g *grower) Read(p []byte) (int, error) {
 	for {
-		data, over, more := g.from.state()
+		data, more, over := g.from.state()
 		switch {
 		case g.at < len(data):
 			n := copy(p, data[g.at:])
