@@ -68,6 +68,16 @@ func stage(p *player, s *terminal.Screen, now time.Time) []string {
 	return lines
 }
 
+// What has no end is not said to have one.
+func TestPlayerCut(t *testing.T) {
+	p := onStage(t, 60, 6, 2)
+	p.cut = true
+	p.press("G", p.since)
+	if lines := stage(p, terminal.NewScreen(60, 6), p.since); !strings.HasPrefix(lines[5], "end of what there is  0:00:20") {
+		t.Errorf("%q", lines)
+	}
+}
+
 func TestPlayerKeys(t *testing.T) {
 	p := onStage(t, 60, 6, 20)
 	s := terminal.NewScreen(60, 6)
