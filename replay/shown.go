@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bytes"
-	"regexp"
 	"time"
 	"unicode/utf8"
 
@@ -148,9 +147,6 @@ func (v *viewer) end() {
 	}
 }
 
-// sequence is what Filter lets through apart from text.
-var sequence = regexp.MustCompile(`\x1b(\[[0-9;:?]*[@-~]|[()][0AB]|[78DEHM])`)
-
 // maxLine is where a line that does not end is broken.
 const maxLine = 16 << 10
 
@@ -167,7 +163,7 @@ func (l *line) add(data []byte, print func([]byte)) {
 	l.buf = l.filter.Append(l.buf[:0], data)
 	plain := l.buf
 	if bytes.IndexByte(plain, 0x1b) >= 0 {
-		plain = sequence.ReplaceAll(plain, nil)
+		plain = unsequenced(plain)
 	}
 	for _, b := range plain {
 		if len(l.text) >= maxLine && utf8.RuneStart(b) {
@@ -185,6 +181,31 @@ func (l *line) add(data []byte, print func([]byte)) {
 			l.text = append(l.text, b)
 		}
 	}
+}
+
+// unsequenced takes the sequences out of what a Filter let through, in place. They are whole: ESC [ to a final byte, ESC and a
+// bracket with a character set, or ESC and a character.
+func unsequenced(b []byte) []byte {
+	kept := b[:0]
+	for i := 0; i < len(b); {
+		if b[i] != 0x1b {
+			kept = append(kept, b[i])
+			i++
+			continue
+		}
+		i += 2
+		switch {
+		case i > len(b):
+		case b[i-1] == '[':
+			for i < len(b) && (b[i] < '@' || b[i] > '~') {
+				i++
+			}
+			i++
+		case b[i-1] == '(' || b[i-1] == ')':
+			i++
+		}
+	}
+	return kept
 }
 
 // tell prints the line and begins another.
