@@ -23,6 +23,7 @@ func TestHostileOutput(t *testing.T) {
 		"marks":       "\x1b]133;A\a$ \x1b]133;B\a\x1b]133;C\a\x1b]133;D\a",
 		"editor":      "\x1b[?2004h$ x\x1b[?2004l\n",
 		"combining":   "e" + strings.Repeat("\u0301", 100),
+		"accents":     "e\u0301",
 		"wide":        "関\b関",
 		"parameters":  "\x1b[" + strings.Repeat("1;", 100) + "m",
 		"unfinished":  "\x1b]" + strings.Repeat("x", 100),

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"maps"
 	"slices"
 	"unicode/utf8"
 )
@@ -86,11 +87,17 @@ func (r *row) erase(from, to, cols int, blank style) {
 	r.forget(from, to)
 }
 
+// forget takes the marks off columns from to to-1. It is called for each character that is written.
 func (r *row) forget(from, to int) {
-	for x := range r.marks {
-		if x >= from && x < to {
+	if to-from < len(r.marks) {
+		for x := from; x < to; x++ {
 			delete(r.marks, x)
 		}
+	} else {
+		maps.DeleteFunc(r.marks, func(x int, _ []rune) bool { return x >= from && x < to })
+	}
+	if len(r.marks) == 0 {
+		r.marks = nil
 	}
 }
 
