@@ -136,7 +136,7 @@ type typing struct {
 	cpu          time.Duration
 	wall         time.Duration
 	syncs, ahead float64
-	pss          int // KiB, of sekishod and for all sessions
+	pss          int // KiB, of sekishod, which has served the sessions before as well
 }
 
 // compareCrowds has n sessions typed in at once, by each mode in turn.
@@ -151,16 +151,16 @@ func (s *street) compareCrowds(ctx context.Context, rounds, n int, people map[st
 			}
 			middles[i] = append(middles[i], median(t.keys))
 			a := &all[i]
-			a.keys, a.cpu, a.wall, a.syncs, a.ahead, a.pss = append(a.keys, t.keys...), a.cpu+t.cpu, a.wall+t.wall, a.syncs+t.syncs, max(a.ahead, t.ahead), t.pss
+			a.keys, a.cpu, a.wall, a.syncs, a.ahead, a.pss = append(a.keys, t.keys...), a.cpu+t.cpu, a.wall+t.wall, a.syncs+t.syncs, max(a.ahead, t.ahead), max(a.pss, t.pss)
 		}
 	}
 	table(fmt.Sprintf("%d sessions at the SSH port, each typing, %d rounds", n, rounds),
-		"mode", "keys/s", "p50 ms", "p99 ms", "ratio of p50", "sekishod CPU ms a key", "fsyncs/s", "most bytes ahead", "sekishod PSS KiB each")
+		"mode", "keys/s", "p50 ms", "p99 ms", "ratio of p50", "sekishod CPU ms a key", "fsyncs/s", "most bytes ahead", "sekishod PSS MiB")
 	for i, m := range modes {
 		a := all[i]
 		row(m.name, f("%.0f", float64(len(a.keys))/a.wall.Seconds()), f("%.2f", quantile(a.keys, 0.5)), f("%.2f", quantile(a.keys, 0.99)),
 			f("%.2f", median(ratios(middles[i], middles[0]))), f("%.2f", ms(a.cpu)/float64(len(a.keys))), f("%.0f", a.syncs/a.wall.Seconds()),
-			f("%.0f", a.ahead), f("%.0f", float64(a.pss)/float64(n)))
+			f("%.0f", a.ahead), f("%.0f", float64(a.pss)/1024))
 	}
 	return nil
 }
@@ -172,7 +172,6 @@ func (s *street) crowdOf(ctx context.Context, n int, who *person, name string) (
 		return t, err
 	}
 	daemon := []int{s.house.pid("sekishod")}
-	_, before := memoryOf(daemon...)
 	open, err := s.openMany(ctx, []*ssh.ClientConfig{config}, n)
 	defer func() {
 		for _, o := range open {
@@ -191,7 +190,6 @@ func (s *street) crowdOf(ctx context.Context, n int, who *person, name string) (
 	t.keys, err = typeInAll(open, while, pause)
 	t.wall, t.cpu, t.syncs = time.Since(begun), cpuOf(daemon)-cpu, s.house.metric(synced)-syncs
 	stop()
-	_, after := memoryOf(daemon...)
-	t.pss = after - before
+	_, t.pss = memoryOf(daemon...)
 	return t, err
 }
