@@ -102,8 +102,9 @@ func TestEndDuringFailingSync(t *testing.T) {
 
 // A write that hangs fails in time, and holds up nobody who writes elsewhere.
 func TestWriteHangs(t *testing.T) {
+	t.Parallel()
 	var d faults
-	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = 300 * time.Millisecond })
+	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = hangTime })
 	session, f := h.create()
 	all := append(header(), frame(500, 0)...)
 	write(t, f, all)

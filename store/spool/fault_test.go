@@ -81,6 +81,9 @@ func TestMinFree(t *testing.T) {
 	ok(t, f.Close(nil))
 }
 
+// hangTime is long enough for a real disk that others keep busy, where a test waits for one that never answers.
+const hangTime = 3 * time.Second
+
 // faults makes a disk fail.
 type faults struct {
 	write, sync atomic.Pointer[func(*os.File) error]
@@ -209,8 +212,9 @@ func TestFileSyncFails(t *testing.T) {
 
 // A disk that does not answer fails who waits, in time, and holds up nobody else.
 func TestSlowDisk(t *testing.T) {
+	t.Parallel()
 	var d faults
-	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = 500 * time.Millisecond })
+	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = hangTime })
 	_, f := h.create()
 	_, g := h.create()
 	write(t, f, append(header(), frame(500, 0)...))
@@ -243,8 +247,9 @@ func TestSlowDisk(t *testing.T) {
 
 // When nothing comes back at all, the disk is asked no more.
 func TestDeadDisk(t *testing.T) {
+	t.Parallel()
 	var d faults
-	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = 300 * time.Millisecond })
+	h := open(t, t.TempDir(), d.into, func(c *spool.Config) { c.SyncTimeout = hangTime })
 	release := make(chan struct{})
 	var files []*spool.File
 	for range 20 {
