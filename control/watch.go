@@ -58,8 +58,8 @@ var (
 	errSessionOver = errors.New("session ended")
 	errGoingDown   = &sekisho.Refusal{Sentence: "This house is going down.", Next: "Try again in a moment."}
 	errFailed      = &sekisho.Refusal{
-		Sentence: "The recording of this session cannot go on, so there is nothing more to watch.",
-		Next:     "sekisho sessions list shows whether the session still runs; the gateway's log says what its disk lacks.",
+		Sentence: "The recording of this session cannot go on, or not be read, so there is nothing more to watch.",
+		Next:     "sekisho sessions list shows whether the session still runs; the gateway's log says what is wrong.",
 	}
 )
 
@@ -194,6 +194,7 @@ func (w *watch) last(ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF):
 		return errors.Join(errSessionOver, w.stream.Send(&apiv1.WatchSessionResponse{Ended: true}))
 	case ctx.Err() == nil:
+		w.Log.Error("follow recording", "session", w.session.ID, "error", err)
 		return as(connect.CodeUnavailable, fmt.Errorf("%w: %w", errFailed, err))
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return errLeft
