@@ -2,6 +2,7 @@ package replay
 
 import (
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/sekisho/sekisho/terminal"
@@ -74,23 +75,50 @@ var wipes = regexp.MustCompile(`\x1b(c|\[[0-3]?J|\[\?(47|1047|1049)[hl])`)
 // maxCuts is how often that is done in one piece of output.
 const maxCuts = 128
 
-// resize wraps lines anew: what is on the screen then is taken as it is.
+// resize wraps lines anew: what is on the screen then is taken as it is. What does not fit any more is told before.
 func (s *onScreen) resize(cols, rows uint32, at time.Duration, print printer) {
-	s.screen.Resize(terminal.Size(cols, rows))
-	s.gone(at, false, print)
+	below := s.below()
+	whole := s.screen.Resize(terminal.Size(cols, rows))
+	alternate := s.screen.Alternate()
 	current := &s.main
-	if s.screen.Alternate() {
+	if alternate {
 		current = &s.alt
+	} else if below || !whole {
+		s.flush(print)
 	}
+	s.gone(at, false, print)
 	old := s.looker(*current)
 	now := s.spare[:0]
 	s.screen.Rows(func(r terminal.Row) {
 		was := old.find(r.ID())
 		is := s.see(r, was, at)
-		is.told = was != nil && was.told
+		if was != nil {
+			was.left = true
+			if alternate && was.text != is.text {
+				was.tell(print)
+			}
+			is.told = was.told && strings.HasPrefix(was.text, is.text)
+		}
 		now = append(now, is)
 	})
+	for i := range s.alt {
+		if r := &s.alt[i]; !r.left {
+			r.tell(print)
+		}
+	}
 	*current, s.spare = now, old.rows
+}
+
+// below reports whether there may be text behind or below the cursor, which is what goes when a window becomes smaller.
+func (s *onScreen) below() bool {
+	x, y := s.screen.Cursor()
+	for i := y; i < len(s.main); i++ {
+		if len(s.main[i].text) > x {
+			return true
+		}
+		x = 0
+	}
+	return false
 }
 
 // look compares the screen with how it was at the last look.

@@ -84,6 +84,33 @@ func TestTranscriptResized(t *testing.T) {
 	}
 }
 
+// What stood on the screen is told though a window of another size has no room for it, or joins it to what was told before.
+func TestTranscriptCutByResize(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   []string
+		size [2]uint32
+	}{
+		"alternate, fewer rows":    {[]string{"\x1b[?1049h\x1b[3;1Hswallow\x1b[H"}, [2]uint32{20, 1}},
+		"alternate, fewer columns": {[]string{"\x1b[?1049h\x1b[2;9Hswallow"}, [2]uint32{10, 4}},
+		"below the cursor":         {[]string{"one\r\nswallow\x1b[H"}, [2]uint32{20, 1}},
+		"behind the cursor":        {[]string{"one two swallow\x1b[H"}, [2]uint32{8, 1}},
+		"joined":                   {[]string{"one two three four five", "\x1b[?1049h", "\x1b[?1049l", "\x1b[2;1Hswallow\r\n"}, [2]uint32{40, 4}},
+	} {
+		entries := []recording.Entry{pty}
+		for _, in := range c.in {
+			entries = append(entries, out(in))
+		}
+		entries = append(entries, recording.Entry{Kind: recording.Resize, Data: recording.EncodeResize(c.size[0], c.size[1])})
+		var got bytes.Buffer
+		if err := replay.Transcript(&got, newTape(entries...)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(got.String(), "swallow") {
+			t.Errorf("%s:\n%s", name, &got)
+		}
+	}
+}
+
 // What was typed is told line by line: Enter sends a carriage return.
 func TestTranscriptTyped(t *testing.T) {
 	typed := func(text string) recording.Entry { return recording.Entry{Kind: recording.Input, Data: []byte(text)} }
