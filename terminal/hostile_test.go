@@ -87,3 +87,33 @@ func TestKeystrokes(t *testing.T) {
 		}
 	}
 }
+
+// A key of which an editor makes a command that ends in it hides nothing of that, though it was typed ahead.
+func TestKeystrokesOfAMacro(t *testing.T) {
+	for name, shown := range map[string]string{"one row": "rm -rf /tmp/x", "two rows": "rm -rf \\\r\n /tmp/x"} {
+		var got []string
+		c := terminal.NewCommands(80, 24, func(cmd terminal.Command) { got = append(got, cmd.Text) })
+		at := time.Duration(0)
+		typed := func(keys string) {
+			at += time.Second
+			c.Typed(at, terminal.Began, 1)
+			c.Typed(at, terminal.Enter, 1)
+			c.Keystrokes(at, []byte(keys+"\r"))
+		}
+		output := func(text string) {
+			at += time.Second
+			c.Output(at, []byte(text))
+		}
+		output("\x1b[?2004halice@web1:~$ ")
+		typed("sleep 2")
+		output("sleep 2\r\n\x1b[?2004l\r")
+		typed("x")
+		output("x\r\n\x1b[?2004halice@web1:~$ ")
+		output(shown)
+		output("\r\n\x1b[?2004l\r\x1b[?2004halice@web1:~$ ")
+		c.End(time.Minute)
+		if all := strings.Join(got, "|"); !strings.Contains(all, "rm -rf") || !strings.Contains(all, "/tmp/x") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -175,11 +175,8 @@ func (c *Commands) locate(last int) (at start, row, x int, sure Confidence, ok b
 	if row, torn := c.torn(last); torn {
 		return l.began, row, l.began.x, Low, true
 	}
-	if at, row, x, ok = c.typed(last); ok {
-		return at, row, x, High, true
-	}
-	if at, row, x, ok = c.remembered(last); ok {
-		return at, row, x, Medium, true
+	if at, row, x, sure, ok = c.prompted(last); ok {
+		return at, row, x, sure, true
 	}
 	for _, at := range []start{l.rest, l.opened} {
 		if !at.ok || strings.TrimSpace(at.prompt) == "" || classify(at.prompt) == otherLike {
@@ -190,6 +187,20 @@ func (c *Commands) locate(last int) (at start, row, x int, sure Confidence, ok b
 		}
 	}
 	return c.guessed(last)
+}
+
+// prompted finds the start by what was typed, or by a known prompt that stands before it: what is between was not typed, but
+// an editor can put there what it likes for a key.
+func (c *Commands) prompted(last int) (at start, row, x int, sure Confidence, ok bool) {
+	typed, typedRow, typedX, ok := c.typed(last)
+	at, row, x, remembered := c.remembered(last)
+	switch {
+	case ok && (!remembered || row > typedRow || row == typedRow && x >= typedX):
+		return typed, typedRow, typedX, High, true
+	case remembered:
+		return at, row, x, Medium, true
+	}
+	return start{}, 0, 0, Low, false
 }
 
 // torn reports that something was written behind the prompt before the user began to type, below it.
