@@ -87,9 +87,12 @@ func (s *Screen) restControl(dst []byte) []byte {
 	return dst
 }
 
+// letters leaves a character set in which letters are lines: what was written in one is drawn as what it became.
+const letters = "\x0f\x1b(B"
+
 // renderGrid draws the rows of g.
 func (s *Screen) renderGrid(dst []byte, g *grid, joined bool) []byte {
-	dst = append(dst, "\x1b[0m\x1b[H\x1b[2J"...)
+	dst = append(dst, letters+"\x1b[0m\x1b[H\x1b[2J"...)
 	var pen style
 	for y, r := range g.rows {
 		n, rest := r.drawn(s.cols)
@@ -166,7 +169,7 @@ func renderLast(dst []byte, r *row, x int) []byte {
 		x--
 		dst = append(dst, '\b')
 	}
-	return r.appendCell(r.at(x).look().appendSGR(dst), x)
+	return r.appendCell(r.at(x).look().appendSGR(append(dst, letters...)), x)
 }
 
 func appendGoTo(dst []byte, x, y int) []byte {

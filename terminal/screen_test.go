@@ -146,6 +146,7 @@ func TestPicture(t *testing.T) {
 		"a\x1b", "a\x1b(", "a\x1b[", "a\x1b[3", "a\x1b[3;", "a\x1b[38:2::1:2", "a\x1b[?2", "a\x1b[1<", "a\x1b[2 ", "a\x1b]0;tit\u00e9", "a\x1bPq", "a\x1b_",
 		"a\xe9\x96", "a\x1b]0;\xe9", "a\x1b[" + strings.Repeat("1;", 100), "a\x1b]0;" + strings.Repeat("x", 40<<10),
 		strings.Repeat("0123456789", 3), strings.Repeat("0123456789", 2) + " \r\n$ ", "0123456789012345678関関\r\n" + strings.Repeat("関", 20), "\x1b[44m" + strings.Repeat(" ", 21) + "\x1b[m\r", "\x1b[9G\x1b[g\x1b[6G\x1bH\r\x1b[20h",
+		"\x1b(0\x1b7\x1b[?1049h\x1b(Bpass", "\x1b(0\x1b7\x1b(B" + strings.Repeat("pass", 5),
 	} {
 		s := terminal.NewScreen(20, 4)
 		s.Write([]byte(in))
