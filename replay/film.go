@@ -108,9 +108,7 @@ func (c *camera) entry(e recording.Entry) error {
 	case recording.File:
 		c.film.Files++
 	case recording.Lost:
-		if l, err := recording.DecodeLoss(e.Data); err == nil {
-			c.film.Lost += l.Bytes
-		}
+		c.film.Lost += LostBytes(e)
 	}
 	if !c.choice.Takes(e) {
 		return nil

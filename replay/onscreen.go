@@ -160,14 +160,18 @@ func (s *onScreen) gone(at time.Duration, before bool, print printer) {
 
 // see is a row as it is now. Where that is as it was, it came at that time.
 func (s *onScreen) see(r terminal.Row, was *seen, at time.Duration) seen {
-	if was != nil && !r.Changed() {
-		return seen{id: was.id, wrapped: r.Wrapped(), text: was.text, at: was.at}
+	is := seen{id: r.ID(), wrapped: r.Wrapped(), at: at}
+	same := was != nil && !r.Changed()
+	if !same {
+		s.buf = r.Append(s.buf[:0])
+		same = was != nil && was.text == string(s.buf)
 	}
-	s.buf = r.Append(s.buf[:0])
-	if was != nil && was.text == string(s.buf) {
-		return seen{id: was.id, wrapped: r.Wrapped(), text: was.text, at: was.at}
+	if same {
+		is.text, is.at = was.text, was.at
+	} else {
+		is.text = string(s.buf)
 	}
-	return seen{id: r.ID(), wrapped: r.Wrapped(), text: string(s.buf), at: at}
+	return is
 }
 
 // over is a row that nothing can change any more.

@@ -83,6 +83,15 @@ func ofProgram(k recording.Kind) bool {
 	return ofChannel(k)
 }
 
+// LostBytes is how many bytes of the session are missing where an entry of kind Lost stands; 0 if it does not say.
+func LostBytes(e recording.Entry) uint64 {
+	l, err := recording.DecodeLoss(e.Data)
+	if err != nil {
+		return 0
+	}
+	return l.Bytes
+}
+
 // ofChannel leaves out notes, which most often are about the whole connection.
 func ofChannel(k recording.Kind) bool { return k != recording.Note }
 

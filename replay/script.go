@@ -86,9 +86,7 @@ func (s *script) entry(e recording.Entry) (err error) {
 	case recording.ExitStatus, recording.ExitSignal:
 		return s.exited(e)
 	case recording.Lost:
-		if l, err := recording.DecodeLoss(e.Data); err == nil {
-			s.lost += l.Bytes
-		}
+		s.lost += LostBytes(e)
 	}
 	return err
 }

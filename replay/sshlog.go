@@ -185,9 +185,7 @@ func (c *sshLog) entry(e recording.Entry) (err error) {
 	case recording.Resize, recording.Signal, recording.Env:
 		c.meta.Sekisho.LeftOut++
 	case recording.Lost:
-		if l, err := recording.DecodeLoss(e.Data); err == nil {
-			c.meta.Sekisho.Lost += l.Bytes
-		}
+		c.meta.Sekisho.Lost += LostBytes(e)
 	}
 	return nil
 }

@@ -37,9 +37,7 @@ func (n *noting) Next() (recording.Entry, error) {
 	case recording.File:
 		n.files++
 	case recording.Lost:
-		if l, err := recording.DecodeLoss(e.Data); err == nil {
-			n.lost += l.Bytes
-		}
+		n.lost += replay.LostBytes(e)
 	}
 	return e, nil
 }

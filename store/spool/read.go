@@ -161,12 +161,11 @@ func (r *reader) more() (bool, error) {
 		if durable > max(r.upto, r.skip) || closed || failed != nil {
 			f.mu.Unlock()
 			r.upto = max(r.upto, durable)
-			switch more := r.upto > max(r.at, r.skip); {
-			case more || closed:
-				return more, nil
-			default:
+			more := r.upto > max(r.at, r.skip)
+			if !more && !closed {
 				return false, failed
 			}
+			return more, nil
 		}
 		if f.changed == nil {
 			f.changed = make(chan struct{})
