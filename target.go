@@ -18,6 +18,8 @@ type Target struct {
 	Logins []string `json:"logins"`
 	// Audited targets trust only the gateway CA, so that nobody reaches them except through the audit door.
 	Audited bool `json:"audited"`
+	// Mapping says by which principals one logs in; empty means MapTarget.
+	Mapping Mapping `json:"mapping,omitempty"`
 	// Addresses are the IP addresses and CIDR ranges that mean this target where somebody comes by address. The
 	// narrowest range that holds an address decides.
 	Addresses []string `json:"addresses,omitempty"`
@@ -26,6 +28,20 @@ type Target struct {
 	// HostKey is the target's host key as an authorized_keys line, learned from its connector.
 	HostKey string `json:"host_key,omitempty"`
 }
+
+// Mapping says which principal of a certificate opens which login of a target (R7, R20).
+type Mapping string
+
+const (
+	MapTarget Mapping = "target" // login:target, which the target's AuthorizedPrincipalsFile lists
+	MapClass  Mapping = "class"  // login:class, for all targets of a class
+	MapLogin  Mapping = "login"  // the login itself: a stock sshd that has TrustedUserCAKeys and nothing else
+	MapEmail  Mapping = "email"  // the person's address: the host lists who may use a login
+	MapAnyone Mapping = "anyone" // AnyonePrincipal: any person, for the logins whose file lists it
+)
+
+// AnyonePrincipal is in everybody's certificate for a target with MapAnyone.
+const AnyonePrincipal = "people"
 
 // Connector is a daemon on the server side that has joined.
 type Connector struct {

@@ -54,10 +54,17 @@ type Config struct {
 
 // Authority signs SSH certificates. It is safe for use by many goroutines.
 type Authority struct {
-	users, gateways, hosts *authority
-	note                   func(ctx context.Context, events ...*sekisho.Event) error
-	now                    func() time.Time
+	cas  map[string]*authority // by name: the key that issues
+	note func(ctx context.Context, events ...*sekisho.Event) error
+	now  func() time.Time
 }
+
+// Names of the CAs that every house has.
+const (
+	UserCA    = "user"    // signs people's certificates
+	GatewayCA = "gateway" // signs gateways' certificates
+	HostCA    = "host"    // signs host certificates
+)
 
 // authority is one CA key with what is computed once.
 type authority struct {
@@ -72,15 +79,14 @@ func New(cfg Config) (*Authority, error) {
 	if cfg.Note == nil {
 		return nil, errors.New("ca: no Note: certificates that are not in the audit log are not made")
 	}
-	a := &Authority{note: cfg.Note, now: cfg.Now}
+	a := &Authority{note: cfg.Note, now: cfg.Now, cas: make(map[string]*authority)}
 	if a.now == nil {
 		a.now = time.Now
 	}
 	for _, k := range []struct {
 		name string
 		key  crypto.Signer
-		to   **authority
-	}{{"user", cfg.User, &a.users}, {"gateway", cfg.Gateway, &a.gateways}, {"host", cfg.Host, &a.hosts}} {
+	}{{UserCA, cfg.User}, {GatewayCA, cfg.Gateway}, {HostCA, cfg.Host}} {
 		made, err := newAuthority(k.key)
 		if err != nil {
 			return nil, fmt.Errorf("%s CA key: %w", k.name, err)
@@ -88,9 +94,18 @@ func New(cfg Config) (*Authority, error) {
 		if a.owns(made.marshalled) {
 			return nil, fmt.Errorf("%s CA key: it is another CA's key too; each CA needs its own", k.name)
 		}
-		*k.to = made
+		a.cas[k.name] = made
 	}
 	return a, nil
+}
+
+// issuing gives the key that signs for a CA.
+func (a *Authority) issuing(name string) (*authority, error) {
+	c, ok := a.cas[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no CA %.60q", name)
+	}
+	return c, nil
 }
 
 func newAuthority(key crypto.Signer) (*authority, error) {
@@ -116,8 +131,8 @@ func newAuthority(key crypto.Signer) (*authority, error) {
 
 // owns reports whether a marshalled public key is one of the CAs' own.
 func (a *Authority) owns(marshalled string) bool {
-	for _, c := range []*authority{a.users, a.gateways, a.hosts} {
-		if c != nil && c.marshalled == marshalled {
+	for _, c := range a.cas {
+		if c.marshalled == marshalled {
 			return true
 		}
 	}
@@ -125,19 +140,21 @@ func (a *Authority) owns(marshalled string) bool {
 }
 
 // UserCA is the public key that signs people's certificates.
-func (a *Authority) UserCA() ssh.PublicKey { return a.users.signer.PublicKey() }
+func (a *Authority) UserCA() ssh.PublicKey { return a.cas[UserCA].signer.PublicKey() }
 
 // GatewayCA is the public key that signs gateways' certificates.
-func (a *Authority) GatewayCA() ssh.PublicKey { return a.gateways.signer.PublicKey() }
+func (a *Authority) GatewayCA() ssh.PublicKey { return a.cas[GatewayCA].signer.PublicKey() }
 
 // HostCA is the public key that signs host certificates.
-func (a *Authority) HostCA() ssh.PublicKey { return a.hosts.signer.PublicKey() }
+func (a *Authority) HostCA() ssh.PublicKey { return a.cas[HostCA].signer.PublicKey() }
 
 // Lines are the three public keys as authorized_keys lines without comment and line end.
 type Lines struct{ User, Gateway, Host string }
 
 // Lines gives the CAs' public keys.
-func (a *Authority) Lines() Lines { return Lines{a.users.line, a.gateways.line, a.hosts.line} }
+func (a *Authority) Lines() Lines {
+	return Lines{a.cas[UserCA].line, a.cas[GatewayCA].line, a.cas[HostCA].line}
+}
 
 // Line is a key or certificate as an authorized_keys line without comment and line end.
 func Line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }

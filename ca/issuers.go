@@ -62,7 +62,7 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 		principal = sekisho.DoorPrincipal(r.Login, r.Target.Name)
 	}
 	return a.sign(ctx, &order{
-		by:         a.users,
+		ca:         UserCA,
 		certType:   ssh.UserCert,
 		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID, Request: r.Request},
 		key:        r.Key,
@@ -95,7 +95,7 @@ func (a *Authority) AnyDoor(ctx context.Context, r AnyDoorRequest) (*ssh.Certifi
 		return nil, err
 	}
 	return a.sign(ctx, &order{
-		by:         a.users,
+		ca:         UserCA,
 		certType:   ssh.UserCert,
 		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
 		key:        r.Key,
@@ -135,7 +135,7 @@ func (a *Authority) Gateways(ctx context.Context, r GatewayRequest) (*ssh.Certif
 		return nil, err
 	}
 	return a.sign(ctx, &order{
-		by:         a.gateways,
+		ca:         GatewayCA,
 		certType:   ssh.UserCert,
 		id:         KeyID{Subject: s.Identity.Subject, Issuer: IssuerGateways, SignIn: s.SignIn, Request: s.ID},
 		key:        r.Key,
@@ -171,7 +171,7 @@ func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate,
 		}
 	}
 	return a.sign(ctx, &order{
-		by:         a.hosts,
+		ca:         HostCA,
 		certType:   ssh.HostCert,
 		id:         KeyID{Subject: r.Names[0], Issuer: IssuerHosts},
 		key:        r.Key,

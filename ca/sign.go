@@ -16,7 +16,8 @@ import (
 
 // order is what an issuer composed: everything the certificate will say, except its serial.
 type order struct {
-	by         *authority
+	// ca is the name of the CA that signs.
+	ca         string
 	certType   uint32
 	id         KeyID
 	key        ssh.PublicKey
@@ -46,6 +47,10 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 	if n := len(o.id.prefix()); n > maxKeyID-24 {
 		return nil, fmt.Errorf("certificate for %.60s: key ID of %d bytes is too long", o.id.Subject, n)
 	}
+	by, err := a.issuing(o.ca)
+	if err != nil {
+		return nil, fmt.Errorf("certificate for %s: %w", o.id.Subject, err)
+	}
 	now := a.now()
 	after, before := now.Add(-Skew), now.Add(min(o.ttl, o.maxTTL))
 	cert := &ssh.Certificate{
@@ -64,7 +69,7 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 
 	ev := o.event
 	ev.Kind = sekisho.EventCertificate
-	ev.Certificate = o.record(cert)
+	ev.Certificate = o.record(cert, by.fingerprint)
 	if err := a.note(ctx, append(slices.Clone(o.before), ev)...); err != nil {
 		return nil, fmt.Errorf("note certificate: %w", err)
 	}
@@ -74,13 +79,13 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 	cert.Serial = uint64(ev.Seq)
 	o.id.Serial = cert.Serial
 	cert.KeyId = o.id.String()
-	if err := cert.SignCert(rand.Reader, o.by.signer); err != nil {
+	if err := cert.SignCert(rand.Reader, by.signer); err != nil {
 		return nil, fmt.Errorf("sign certificate %d: %w", cert.Serial, err)
 	}
 	return cert, nil
 }
 
-func (o *order) record(cert *ssh.Certificate) *sekisho.CertificateRecord {
+func (o *order) record(cert *ssh.Certificate, ca string) *sekisho.CertificateRecord {
 	kind := "user"
 	if o.certType == ssh.HostCert {
 		kind = "host"
@@ -90,7 +95,7 @@ func (o *order) record(cert *ssh.Certificate) *sekisho.CertificateRecord {
 		Type:        kind,
 		KeyID:       o.id.prefix(),
 		Key:         ssh.FingerprintSHA256(cert.Key),
-		CA:          o.by.fingerprint,
+		CA:          ca,
 		Principals:  cert.ValidPrincipals,
 		ValidAfter:  time.Unix(int64(cert.ValidAfter), 0).UTC(),
 		ValidBefore: time.Unix(int64(cert.ValidBefore), 0).UTC(),
@@ -105,7 +110,7 @@ func Matches(cert *ssh.Certificate, ev *sekisho.Event) error {
 	if ev.Kind != sekisho.EventCertificate || rec == nil {
 		return fmt.Errorf("line %d is no certificate's", ev.Seq)
 	}
-	o := &order{certType: cert.CertType, by: &authority{fingerprint: ssh.FingerprintSHA256(cert.SignatureKey)}}
+	o := &order{certType: cert.CertType}
 	id, err := ParseKeyID(cert.KeyId)
 	if err != nil {
 		return err
@@ -115,14 +120,14 @@ func Matches(cert *ssh.Certificate, ev *sekisho.Event) error {
 		o.extensions = append(o.extensions, e+value) // ours have no values
 	}
 	slices.Sort(o.extensions)
-	got := o.record(cert)
+	got := o.record(cert, ssh.FingerprintSHA256(cert.SignatureKey))
 	same := got.Issuer == rec.Issuer && got.Type == rec.Type && got.KeyID == rec.KeyID && got.Key == rec.Key && got.CA == rec.CA &&
 		slices.Equal(got.Principals, rec.Principals) && slices.Equal(got.Extensions, rec.Extensions) &&
 		got.ValidAfter.Equal(rec.ValidAfter) && got.ValidBefore.Equal(rec.ValidBefore)
 	switch {
 	case cert.Serial != uint64(ev.Seq) || id.Serial != cert.Serial:
 		return fmt.Errorf("certificate has serial %d, its line is %d", cert.Serial, ev.Seq)
-	case !same || rec.SourceAddress != "" || len(cert.CriticalOptions) > 0:
+	case !same || len(rec.Options) > 0 || len(cert.CriticalOptions) > 0:
 		return errors.New("certificate says something else than its line of the audit log")
 	}
 	return nil
