@@ -88,7 +88,7 @@ func TestOpenKeyRefuses(t *testing.T) {
 		"damaged": {func(p string) error {
 			return os.WriteFile(p, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), 0o600)
 		}, "backup"},
-		"huge": {func(p string) error { return os.Truncate(p, 1<<20) }, "PEM"},
+		"huge": {func(p string) error { return os.Truncate(p, 1<<20) }, "right file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keys", "user.key")

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/ca/keyfile"
 )
 
 const (
@@ -190,7 +191,7 @@ func makeAuthority(key *ecdsa.PrivateKey, path, name string, now time.Time) (*x5
 	if err != nil {
 		return nil, fmt.Errorf("make CA certificate: %w", err)
 	}
-	if err := replaceFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := keyfile.Replace(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		return nil, fmt.Errorf("keep CA certificate: %w", err)
 	}
 	return x509.ParseCertificate(der)

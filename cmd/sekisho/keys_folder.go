@@ -15,6 +15,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	"github.com/sekisho/sekisho/client"
+	"github.com/sekisho/sekisho/pkcs11uri"
 	"github.com/sekisho/sekisho/recording"
 )
 
@@ -171,7 +172,7 @@ func describeKey(path string) (keyInfo, error) {
 
 // describeToken describes the key on a token by the recipient line beside the file with its URI.
 func describeToken(path, text string, when time.Time) (keyInfo, error) {
-	if _, err := parseTokenURI(strings.TrimSuffix(text, "\n")); err != nil {
+	if _, err := pkcs11uri.Parse(strings.TrimSuffix(text, "\n")); err != nil {
 		return keyInfo{}, fmt.Errorf("%s: %w", path, err)
 	}
 	to, err := readRecipient(strings.TrimSuffix(path, tokenEnding) + publicEnding)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 	"github.com/sekisho/sekisho/recording"
 )
 
@@ -265,14 +266,14 @@ func (cmd *keysGenerateCmd) onToken(a *app, base string) error {
 }
 
 // use is what --key wants for the new key.
-func (cmd *keysGenerateCmd) use(uri tokenURI) string {
+func (cmd *keysGenerateCmd) use(uri pkcs11uri.URI) string {
 	if cmd.Name != "" {
 		return cmd.Name
 	}
 	return "'" + uri.String() + "'"
 }
 
-func (cmd *keysGenerateCmd) writeToken(base string, uri tokenURI, to recording.Recipient) error {
+func (cmd *keysGenerateCmd) writeToken(base string, uri pkcs11uri.URI, to recording.Recipient) error {
 	if cmd.Name != "" {
 		return writePair(base+tokenEnding, []byte(uri.String()+"\n"), base+publicEnding, to)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 )
 
 // tokenKey is a P-256 key whose private half stays on a PKCS#11 token: the token itself does the key agreement.
@@ -22,8 +23,8 @@ type tokenKey interface {
 const modulePathVariable = "SEKISHO_PKCS11_MODULE"
 
 // readTokenURI reads a URI, and what it leaves to the environment.
-func readTokenURI(text string) (tokenURI, error) {
-	u, err := parseTokenURI(text)
+func readTokenURI(text string) (pkcs11uri.URI, error) {
+	u, err := pkcs11uri.Parse(text)
 	if err == nil && u.ModulePath == "" {
 		u.ModulePath = os.Getenv(modulePathVariable)
 	}
@@ -31,7 +32,7 @@ func readTokenURI(text string) (tokenURI, error) {
 }
 
 // isTokenURI says whether a key was named by a PKCS#11 URI.
-func isTokenURI(name string) bool { return strings.HasPrefix(name, tokenScheme) }
+func isTokenURI(name string) bool { return strings.HasPrefix(name, pkcs11uri.Scheme) }
 
 // agrees finds out whether a key can do what it is for, before anything is sealed to it: both sides of a key agreement
 // must come to the same secret.

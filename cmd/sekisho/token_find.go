@@ -9,14 +9,15 @@ import (
 	"path/filepath"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 )
 
 // pinFileVariable names a file with the PIN in it, where the URI does not.
 const pinFileVariable = "SEKISHO_KEY_PIN_FILE"
 
-// library is the PKCS#11 library to load. Only an absolute path is taken, so that nothing is loaded from wherever the
+// libraryPath is the PKCS#11 library to load. Only an absolute path is taken, so that nothing is loaded from wherever the
 // person happens to stand.
-func (u tokenURI) library() (string, error) {
+func libraryPath(u pkcs11uri.URI) (string, error) {
 	switch {
 	case u.ModulePath == "":
 		return "", &sekisho.Refusal{
@@ -32,7 +33,7 @@ func (u tokenURI) library() (string, error) {
 }
 
 // pin finds the PIN of a token: in the file that the URI or the environment names, or by asking for it.
-func (a *app) pin(u tokenURI, token string) ([]byte, error) {
+func (a *app) pin(u pkcs11uri.URI, token string) ([]byte, error) {
 	path := u.PINSource
 	if path == "" {
 		path = os.Getenv(pinFileVariable)

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 )
 
 // module is a PKCS#11 library that is loaded and initialised.
@@ -80,7 +81,7 @@ func (l *module) release() error {
 const maxSlots = 256
 
 // slot finds the one token that the URI means.
-func (l *module) slot(u tokenURI) (slot uint, info pkcs11.TokenInfo, err error) {
+func (l *module) slot(u pkcs11uri.URI) (slot uint, info pkcs11.TokenInfo, err error) {
 	slots, err := l.GetSlotList(true)
 	if err != nil {
 		return 0, info, fmt.Errorf("list tokens: %w", err)
@@ -96,7 +97,7 @@ func (l *module) slot(u tokenURI) (slot uint, info pkcs11.TokenInfo, err error) 
 			continue
 		}
 		there = append(there, fmt.Sprintf("%s (serial %s)", t.Label, t.SerialNumber))
-		if u.matches(t) {
+		if matches(u, t) {
 			slot, info, found = s, t, found+1
 		}
 	}
@@ -111,7 +112,7 @@ func (l *module) slot(u tokenURI) (slot uint, info pkcs11.TokenInfo, err error) 
 	return 0, info, &sekisho.Refusal{Sentence: "The token that the URI means is not there.", Next: "There are: " + strings.Join(there, ", ") + "."}
 }
 
-func (u tokenURI) matches(t pkcs11.TokenInfo) bool {
+func matches(u pkcs11uri.URI, t pkcs11.TokenInfo) bool {
 	for _, pair := range [][2]string{{u.Token, t.Label}, {u.Manufacturer, t.ManufacturerID}, {u.Model, t.Model}, {u.Serial, t.SerialNumber}} {
 		if pair[0] != "" && pair[0] != strings.TrimRight(pair[1], " \x00") {
 			return false

@@ -2,7 +2,10 @@
 
 package main
 
-import "github.com/sekisho/sekisho"
+import (
+	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
+)
 
 // hasTokens says whether this build can load PKCS#11 libraries; without cgo none can.
 const hasTokens = false
@@ -14,6 +17,6 @@ func noTokens() error {
 	}
 }
 
-func (a *app) openToken(tokenURI) (tokenKey, error) { return nil, noTokens() }
+func (a *app) openToken(pkcs11uri.URI) (tokenKey, error) { return nil, noTokens() }
 
-func (a *app) makeOnToken(tokenURI) (tokenKey, error) { return nil, noTokens() }
+func (a *app) makeOnToken(pkcs11uri.URI) (tokenKey, error) { return nil, noTokens() }

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 )
 
 // hasTokens says whether this build can load PKCS#11 libraries.
@@ -35,7 +36,7 @@ type token struct {
 }
 
 // openToken logs in to a token and finds a key on it.
-func (a *app) openToken(u tokenURI) (tokenKey, error) {
+func (a *app) openToken(u pkcs11uri.URI) (tokenKey, error) {
 	t, err := a.logIn(u, pkcs11.CKF_SERIAL_SESSION)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func (a *app) openToken(u tokenURI) (tokenKey, error) {
 }
 
 // makeOnToken logs in to a token and makes a key pair there, which must not be there yet.
-func (a *app) makeOnToken(u tokenURI) (tokenKey, error) {
+func (a *app) makeOnToken(u pkcs11uri.URI) (tokenKey, error) {
 	t, err := a.logIn(u, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
 	if err != nil {
 		return nil, err
@@ -59,8 +60,8 @@ func (a *app) makeOnToken(u tokenURI) (tokenKey, error) {
 }
 
 // logIn opens a session and gives the token its PIN, once: tokens count what is wrong, and lock.
-func (a *app) logIn(u tokenURI, flags uint) (*token, error) {
-	path, err := u.library()
+func (a *app) logIn(u pkcs11uri.URI, flags uint) (*token, error) {
+	path, err := libraryPath(u)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (a *app) logIn(u tokenURI, flags uint) (*token, error) {
 	return t, nil
 }
 
-func (a *app) givePIN(t *token, u tokenURI, flags uint) error {
+func (a *app) givePIN(t *token, u pkcs11uri.URI, flags uint) error {
 	switch {
 	case flags&pkcs11.CKF_USER_PIN_LOCKED != 0:
 		return pkcs11.Error(pkcs11.CKR_PIN_LOCKED)
@@ -210,8 +211,8 @@ func (t *token) search(template []*pkcs11.Attribute) ([]pkcs11.ObjectHandle, err
 	return found, errors.Join(err, t.module.FindObjectsFinal(t.session))
 }
 
-// object is a template for what the URI names.
-func (u tokenURI) template(class uint) []*pkcs11.Attribute {
+// template is of what the URI names.
+func template(u pkcs11uri.URI, class uint) []*pkcs11.Attribute {
 	template := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_EC)}
 	if u.Object != "" {
 		template = append(template, pkcs11.NewAttribute(pkcs11.CKA_LABEL, u.Object))
@@ -223,8 +224,8 @@ func (u tokenURI) template(class uint) []*pkcs11.Attribute {
 }
 
 // find takes the one private key that the URI means, and the public key that goes with it.
-func (t *token) find(u tokenURI) error {
-	found, err := t.search(u.template(pkcs11.CKO_PRIVATE_KEY))
+func (t *token) find(u pkcs11uri.URI) error {
+	found, err := t.search(template(u, pkcs11.CKO_PRIVATE_KEY))
 	if err != nil {
 		return fmt.Errorf("find the private key: %w", err)
 	}
@@ -250,11 +251,11 @@ func (t *token) publicHalf() (*ecdh.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the private key's names: %w", err)
 	}
-	twin := tokenURI{ID: string(names[0])}
+	twin := pkcs11uri.URI{ID: string(names[0])}
 	if twin.ID == "" {
 		twin.Object = string(names[1])
 	}
-	found, err := t.search(twin.template(pkcs11.CKO_PUBLIC_KEY))
+	found, err := t.search(template(twin, pkcs11.CKO_PUBLIC_KEY))
 	if err != nil {
 		return nil, fmt.Errorf("find the public key: %w", err)
 	}
@@ -289,8 +290,8 @@ func (t *token) point(public pkcs11.ObjectHandle) (*ecdh.PublicKey, error) {
 }
 
 // make has the token make a pair of which the private half can be used and never read.
-func (t *token) make(u tokenURI) error {
-	there, err := t.search(u.template(pkcs11.CKO_PRIVATE_KEY))
+func (t *token) make(u pkcs11uri.URI) error {
+	there, err := t.search(template(u, pkcs11.CKO_PRIVATE_KEY))
 	if err != nil {
 		return fmt.Errorf("look for a key of that name: %w", err)
 	}

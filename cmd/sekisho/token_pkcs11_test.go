@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/pkcs11uri"
 	"github.com/sekisho/sekisho/recording"
 )
 
@@ -75,7 +76,7 @@ func (h *softHSM) run(t *testing.T, args ...string) (code int, out, errs string)
 // inside does something with a token that no command of ours does.
 func (h *softHSM) inside(t *testing.T, do func(c *token) error) {
 	t.Helper()
-	u, err := parseTokenURI(h.uri("token=audit"))
+	u, err := pkcs11uri.Parse(h.uri("token=audit"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestTokenKeepsItsKey(t *testing.T) {
 		t.Fatal(errs)
 	}
 	h.inside(t, func(c *token) error {
-		if err := c.find(tokenURI{Object: "card"}); err != nil {
+		if err := c.find(pkcs11uri.URI{Object: "card"}); err != nil {
 			return err
 		}
 		if v, err := c.read(c.private, pkcs11.CKA_VALUE); err == nil {
@@ -207,10 +208,10 @@ func TestTokenRefusals(t *testing.T) {
 	}
 	// A key that was made anew under the same name is another key.
 	h.inside(t, func(c *token) error {
-		if err := c.find(tokenURI{Object: "card"}); err != nil {
+		if err := c.find(pkcs11uri.URI{Object: "card"}); err != nil {
 			return err
 		}
-		public, err := c.search(tokenURI{Object: "card"}.template(pkcs11.CKO_PUBLIC_KEY))
+		public, err := c.search(template(pkcs11uri.URI{Object: "card"}, pkcs11.CKO_PUBLIC_KEY))
 		if err != nil {
 			return err
 		}
@@ -248,10 +249,10 @@ func TestTokenSays(t *testing.T) {
 	}
 	var out strings.Builder
 	a := &app{ctx: t.Context(), in: strings.NewReader(""), err: &out}
-	if err := a.givePIN(&token{name: "x"}, tokenURI{}, pkcs11.CKF_USER_PIN_LOCKED|pkcs11.CKF_USER_PIN_INITIALIZED); !errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LOCKED)) {
+	if err := a.givePIN(&token{name: "x"}, pkcs11uri.URI{}, pkcs11.CKF_USER_PIN_LOCKED|pkcs11.CKF_USER_PIN_INITIALIZED); !errors.Is(err, pkcs11.Error(pkcs11.CKR_PIN_LOCKED)) {
 		t.Errorf("a locked PIN: %v", err)
 	}
-	if err := a.givePIN(&token{name: "x"}, tokenURI{}, pkcs11.CKF_USER_PIN_FINAL_TRY|pkcs11.CKF_USER_PIN_INITIALIZED); err == nil || !strings.Contains(out.String(), "one more wrong PIN locks it") {
+	if err := a.givePIN(&token{name: "x"}, pkcs11uri.URI{}, pkcs11.CKF_USER_PIN_FINAL_TRY|pkcs11.CKF_USER_PIN_INITIALIZED); err == nil || !strings.Contains(out.String(), "one more wrong PIN locks it") {
 		t.Errorf("the last try: %v %q", err, out.String())
 	}
 }
@@ -277,7 +278,7 @@ func TestTokenStress(t *testing.T) {
 			t.Fatalf("%d %q %s", code, out, errs)
 		}
 	}
-	uri, err := parseTokenURI(h.uri("object=card"))
+	uri, err := pkcs11uri.Parse(h.uri("object=card"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestTokenClosed(t *testing.T) {
 	if code, _, errs := h.run(t, "keys", "generate", "card", "--token", h.uri("token=audit")); code != 0 {
 		t.Fatal(errs)
 	}
-	uri, err := parseTokenURI(h.uri("object=card"))
+	uri, err := pkcs11uri.Parse(h.uri("object=card"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,7 @@
-package main
+// Package pkcs11uri reads and writes PKCS#11 URIs (RFC 7512): which token, which key on it, which library speaks to it and
+// which file holds the PIN. It takes less than the RFC allows, because what is left out of a URI matches more than was
+// meant, and a PIN in a URI would be seen by everybody who lists processes. It opens nothing.
+package pkcs11uri
 
 import (
 	"errors"
@@ -10,14 +13,15 @@ import (
 )
 
 const (
-	tokenScheme = "pkcs11:"
-	// maxTokenURI bounds a PKCS#11 URI, in bytes.
-	maxTokenURI = 4 << 10
+	// Scheme is what a PKCS#11 URI begins with.
+	Scheme = "pkcs11:"
+	// MaxLength bounds a PKCS#11 URI, in bytes.
+	MaxLength = 4 << 10
 )
 
-// tokenURI is a PKCS#11 URI (RFC 7512): which token, which key on it, and how to get there. Attributes that are empty
+// URI is a PKCS#11 URI (RFC 7512): which token, which key on it, and how to get there. Attributes that are empty
 // match everything.
-type tokenURI struct {
+type URI struct {
 	// Token, Manufacturer, Model and Serial choose the token.
 	Token, Manufacturer, Model, Serial string
 	// Object and ID choose the key: CKA_LABEL and CKA_ID.
@@ -28,14 +32,14 @@ type tokenURI struct {
 
 // pathAttributes and queryAttributes are those of RFC 7512 (2.3, 2.4) that are understood. One that is not
 // understood is refused: leaving it out would match more than was meant.
-func (u *tokenURI) pathAttributes() []attribute {
+func (u *URI) pathAttributes() []attribute {
 	return []attribute{
 		{"token", &u.Token}, {"manufacturer", &u.Manufacturer}, {"model", &u.Model}, {"serial", &u.Serial},
 		{"object", &u.Object}, {"id", &u.ID},
 	}
 }
 
-func (u *tokenURI) queryAttributes() []attribute {
+func (u *URI) queryAttributes() []attribute {
 	return []attribute{{"module-path", &u.ModulePath}, {"pin-source", &u.PINSource}}
 }
 
@@ -47,19 +51,19 @@ type attribute struct {
 var errPINValue = errors.New("pin-value would show the PIN to everybody who lists processes or reads the shell's history: " +
 	"leave it out to be asked, or use pin-source=file:FILE")
 
-// parseTokenURI reads a PKCS#11 URI. Its errors never repeat a pin-value.
-func parseTokenURI(text string) (tokenURI, error) {
-	var u tokenURI
-	rest, ok := strings.CutPrefix(text, tokenScheme)
-	if !ok || len(text) > maxTokenURI {
-		return u, fmt.Errorf("want %s and at most %d bytes", tokenScheme, maxTokenURI)
+// Parse reads a PKCS#11 URI. Its errors never repeat a pin-value.
+func Parse(text string) (URI, error) {
+	var u URI
+	rest, ok := strings.CutPrefix(text, Scheme)
+	if !ok || len(text) > MaxLength {
+		return u, fmt.Errorf("want %s and at most %d bytes", Scheme, MaxLength)
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	if err := readAttributes(path, ";", u.pathAttributes()); err != nil {
-		return tokenURI{}, err
+		return URI{}, err
 	}
 	if err := readAttributes(query, "&", u.queryAttributes()); err != nil {
-		return tokenURI{}, err
+		return URI{}, err
 	}
 	return u, u.check()
 }
@@ -110,7 +114,7 @@ func printable(s string) bool {
 }
 
 // check finishes what the syntax cannot say. A pin-source is a file: a URI of the scheme file or a path.
-func (u *tokenURI) check() error {
+func (u *URI) check() error {
 	if u.PINSource == "" {
 		return nil
 	}
@@ -126,8 +130,8 @@ func (u *tokenURI) check() error {
 }
 
 // String is the URI again, in one fixed order.
-func (u tokenURI) String() string {
-	text := tokenScheme + writeAttributes(u.pathAttributes(), ";")
+func (u URI) String() string {
+	text := Scheme + writeAttributes(u.pathAttributes(), ";")
 	source := u.PINSource
 	if source != "" {
 		source = "file:" + source

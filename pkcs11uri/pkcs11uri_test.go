@@ -1,14 +1,16 @@
-package main
+package pkcs11uri_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sekisho/sekisho/pkcs11uri"
 )
 
-func TestTokenURI(t *testing.T) {
-	for text, want := range map[string]tokenURI{
+func TestParse(t *testing.T) {
+	for text, want := range map[string]pkcs11uri.URI{
 		"pkcs11:": {},
 		"pkcs11:token=My%20token;object=a%3Bb;id=%01%ff;type=private?module-path=/usr/lib/x.so&pin-source=file:/home/me/pin": {
 			Token: "My token", Object: "a;b", ID: "\x01\xff", ModulePath: "/usr/lib/x.so", PINSource: "/home/me/pin",
@@ -18,14 +20,14 @@ func TestTokenURI(t *testing.T) {
 		"pkcs11:?pin-source=file://localhost/etc/pin":                {PINSource: "/etc/pin"},
 		"pkcs11:?pin-source=pin.txt":                                 {PINSource: "pin.txt"},
 	} {
-		got, err := parseTokenURI(text)
+		got, err := pkcs11uri.Parse(text)
 		if err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s: %v %s", text, err, cmp.Diff(want, got))
 		}
 	}
 }
 
-func TestTokenURIRefused(t *testing.T) {
+func TestParseRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "want pkcs11:",
 		"softhsm":                        "want pkcs11:",
@@ -46,28 +48,28 @@ func TestTokenURIRefused(t *testing.T) {
 		"pkcs11:?pin-source=https://a/b": "pin-source: want a file",
 		"pkcs11:?pin-source=file:":       "pin-source: want a file",
 		"pkcs11:?pin-source=-":           "pin-source: want a file",
-		"pkcs11:token=" + strings.Repeat("a", maxTokenURI): "at most",
+		"pkcs11:token=" + strings.Repeat("a", pkcs11uri.MaxLength): "at most",
 	} {
-		if u, err := parseTokenURI(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "4711") {
+		if u, err := pkcs11uri.Parse(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "4711") {
 			t.Errorf("%.60q: %+v %v, want %q", text, u, err, want)
 		}
 	}
 }
 
 // What parses is written so that it parses to the same.
-func FuzzTokenURI(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"pkcs11:", "pkcs11:token=a;object=b;id=%00%ff?module-path=/x.so&pin-source=file:/y", "pkcs11:?pin-source=file://localhost/etc/pin", "pkcs11:type=private",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		u, err := parseTokenURI(text)
+		u, err := pkcs11uri.Parse(text)
 		if err != nil {
 			return
 		}
-		again, err := parseTokenURI(u.String())
-		if len(u.String()) > maxTokenURI { // more had to be encoded
+		again, err := pkcs11uri.Parse(u.String())
+		if len(u.String()) > pkcs11uri.MaxLength { // more had to be encoded
 			return
 		}
 		if err != nil || again != u {
