@@ -16,6 +16,7 @@ var floors = map[string]int{
 	"transfer":  1,
 	"terminal":  1,
 	"pkcs11uri": 1,
+	"krl":       1,
 	"login":     2,
 	"ca":        2,
 	"approval":  2,
@@ -46,6 +47,9 @@ var forbidden = map[string]map[string]string{
 		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
 	},
 	"terminal": {
+		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
+	},
+	"krl": {
 		"net": "bytes in, bytes out", "os": "bytes in, bytes out", "log/slog": "bytes in, bytes out", "net/http": "bytes in, bytes out",
 	},
 	"replay": {
