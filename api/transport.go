@@ -86,7 +86,12 @@ type Clients struct {
 	Session   apiv1connect.SessionServiceClient
 	Recording apiv1connect.RecordingServiceClient
 	Audit     apiv1connect.AuditServiceClient
-	Connector apiv1connect.ConnectorServiceClient
+	CA        apiv1connect.CAServiceClient
+	// Certificate is for certificates of configured issuers, the inventory and revocations.
+	Certificate  apiv1connect.CertificateServiceClient
+	Token        apiv1connect.TokenServiceClient
+	PublishedKey apiv1connect.PublishedKeyServiceClient
+	Connector    apiv1connect.ConnectorServiceClient
 }
 
 // NewClients makes the clients for control at t.Origin, all through t. Redirects are not followed.
@@ -97,11 +102,15 @@ func NewClients(t *Transport, opts ...connect.ClientOption) *Clients {
 	}
 	base := strings.TrimSuffix(t.Origin, "/")
 	return &Clients{
-		SignIn:    apiv1connect.NewSignInServiceClient(hc, base, opts...),
-		Access:    apiv1connect.NewAccessServiceClient(hc, base, opts...),
-		Session:   apiv1connect.NewSessionServiceClient(hc, base, opts...),
-		Recording: apiv1connect.NewRecordingServiceClient(hc, base, opts...),
-		Audit:     apiv1connect.NewAuditServiceClient(hc, base, opts...),
-		Connector: apiv1connect.NewConnectorServiceClient(hc, base, opts...),
+		SignIn:       apiv1connect.NewSignInServiceClient(hc, base, opts...),
+		Access:       apiv1connect.NewAccessServiceClient(hc, base, opts...),
+		Session:      apiv1connect.NewSessionServiceClient(hc, base, opts...),
+		Recording:    apiv1connect.NewRecordingServiceClient(hc, base, opts...),
+		Audit:        apiv1connect.NewAuditServiceClient(hc, base, opts...),
+		CA:           apiv1connect.NewCAServiceClient(hc, base, opts...),
+		Certificate:  apiv1connect.NewCertificateServiceClient(hc, base, opts...),
+		Token:        apiv1connect.NewTokenServiceClient(hc, base, opts...),
+		PublishedKey: apiv1connect.NewPublishedKeyServiceClient(hc, base, opts...),
+		Connector:    apiv1connect.NewConnectorServiceClient(hc, base, opts...),
 	}
 }

@@ -122,3 +122,17 @@ func (c *Client) Recordings() apiv1connect.RecordingServiceClient { return c.tok
 
 // Audit is the service for the audit log.
 func (c *Client) Audit() apiv1connect.AuditServiceClient { return c.tokened.Audit }
+
+// CAs calls the CA service.
+func (c *Client) CAs() apiv1connect.CAServiceClient { return c.tokened.CA }
+
+// Certificates calls the certificate service.
+func (c *Client) Certificates() apiv1connect.CertificateServiceClient { return c.tokened.Certificate }
+
+// Tokens calls the service of API tokens.
+func (c *Client) Tokens() apiv1connect.TokenServiceClient { return c.tokened.Token }
+
+// PublishedKeys calls the service of published keys.
+func (c *Client) PublishedKeys() apiv1connect.PublishedKeyServiceClient {
+	return c.tokened.PublishedKey
+}

@@ -209,6 +209,10 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewRecordingServiceHandler(recordings{d}, opts...))
 	mux.Handle(apiv1connect.NewAuditServiceHandler(auditLog{d}, opts...))
 	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
+	mux.Handle(apiv1connect.NewCAServiceHandler(cas{door: d}, opts...))
+	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{door: d}, opts...))
+	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{door: d}, opts...))
+	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{door: d}, opts...))
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
 	return bounded(mux, sendTime), nil

@@ -34,6 +34,8 @@ type cli struct {
 	Keys       keysCmd       `cmd:"" group:"records" help:"Make and show the keys that open recordings."`
 	Audit      auditCmd      `cmd:"" group:"records" help:"Read and check the audit log."`
 
+	CA caCmd `cmd:"" name:"ca" group:"ca" help:"Certificates: get them, find them, revoke them; the CAs and their keys."`
+
 	Completion completionCmd `cmd:"" group:"other" help:"Print the shell's completion script."`
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
 }
@@ -43,6 +45,7 @@ var groups = []kong.Group{
 	{Key: "you", Title: "Your sign-in:"},
 	{Key: "ssh", Title: "Plain ssh:"},
 	{Key: "records", Title: "What is done and was recorded:"},
+	{Key: "ca", Title: "Certificates:"},
 	{Key: "other", Title: "Other:"},
 }
 

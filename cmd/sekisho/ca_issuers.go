@@ -1,0 +1,20 @@
+package main
+
+import (
+	"connectrpc.com/connect"
+
+	apiv1 "github.com/sekisho/sekisho/api/v1"
+)
+
+type caIssuersCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (c *caIssuersCmd) Run(a *app) error {
+	cl, err := a.client()
+	if err != nil {
+		return err
+	}
+	_, err = cl.Certificates().Issuers(a.ctx, connect.NewRequest(&apiv1.IssuersRequest{}))
+	return err
+}

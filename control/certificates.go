@@ -1,0 +1,27 @@
+package control
+
+import "github.com/sekisho/sekisho/api/v1/apiv1connect"
+
+// cas serves CAService.
+type cas struct {
+	*door
+	apiv1connect.UnimplementedCAServiceHandler
+}
+
+// certificates serves CertificateService.
+type certificates struct {
+	*door
+	apiv1connect.UnimplementedCertificateServiceHandler
+}
+
+// tokens serves TokenService.
+type tokens struct {
+	*door
+	apiv1connect.UnimplementedTokenServiceHandler
+}
+
+// published serves PublishedKeyService.
+type published struct {
+	*door
+	apiv1connect.UnimplementedPublishedKeyServiceHandler
+}
