@@ -18,3 +18,12 @@ func (c *caIssuersCmd) Run(a *app) error {
 	_, err = cl.Certificates().Issuers(a.ctx, connect.NewRequest(&apiv1.IssuersRequest{}))
 	return err
 }
+
+func (*caIssuersCmd) Help() string {
+	return `Lists the issuers and what each may give.
+
+Examples:
+
+    sekisho ca issuers
+`
+}
