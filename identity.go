@@ -1,6 +1,9 @@
 package sekisho
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Identity is a verified person: who they are and how that was proven.
 type Identity struct {
@@ -16,6 +19,21 @@ type Identity struct {
 	Methods []string `json:"methods,omitempty"`
 	// AuthTime is when the person last proved themselves to the IdP.
 	AuthTime time.Time `json:"auth_time,omitzero"`
+}
+
+// Account is the part of the address before its last @, with the letters A to Z in lower case; others stay as they are, for
+// a letter that only looks like another must not become it. It is unique among people of one domain only.
+func (i *Identity) Account() string {
+	account := i.Subject
+	if at := strings.LastIndexByte(account, '@'); at >= 0 {
+		account = account[:at]
+	}
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, account)
 }
 
 // Fresh reports whether the person proved themselves no longer than limit ago; a limit of 0 asks for nothing. Whose IdP

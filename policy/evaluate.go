@@ -42,11 +42,13 @@ func before(r Request) (sekisho.Decision, bool) {
 		return deny("Nobody is signed in.", "Sign in and try again."), false
 	case len(r.Identity.Groups) > maxGroups:
 		return deny(clip(r.Identity.Subject)+" is in more groups than policies can be asked about.", "Ask an administrator to send fewer groups from the identity provider."), false
+	case r.Action == Certify && r.Issuer == "":
+		return deny("There is no such issuer.", "Check the name: sekisho ca issuers lists them."), false
 	case !r.Action.onTarget():
 		return sekisho.Decision{}, true
 	case r.Target == nil:
 		return deny("There is no such target.", "Check the name, or ask an administrator."), false
-	case r.Action == Connect && !slices.Contains(r.Target.Logins, r.Login):
+	case r.Action.asLogin() && !slices.Contains(r.Target.Logins, r.Login):
 		login, target := clip(r.Login), clip(r.Target.Name)
 		return deny("Target "+target+" has no login "+login+".",
 			"Check the login, or ask an administrator to add "+login+" to the logins of "+target+"."), false

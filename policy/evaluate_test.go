@@ -149,6 +149,21 @@ func TestEvaluate(t *testing.T) {
 				"No permit outweighs a forbid: ask an administrator about policy f.")},
 		{"watching nowhere", `@id("all") permit (principal, action, resource);`, session(policy.WatchSessions, someone("ken"), nil),
 			denied(nil, "There is no such target.", "Check the name, or ask an administrator.")},
+		{"an issuer by name and account", `@id("git") permit (principal, action == Action::"certify", resource == Issuer::"git") when { principal.account == "ken" && resource.name like "g*" };`,
+			policy.Request{Action: policy.Certify, Identity: someone("KEN"), Issuer: "git"}, allowed(sekisho.Limits{}, "git")},
+		{"an issuer missed", `@id("git") permit (principal in Group::"dev", action == Action::"certify", resource == Issuer::"git");`,
+			policy.Request{Action: policy.Certify, Identity: someone("ken"), Issuer: "git"},
+			denied(nil, "No policy lets ken@example.com (no groups) get certificates from issuer git; policy git lets group dev do so.",
+				"Ask an administrator to add you to group dev, or to write a policy that permits ken@example.com.")},
+		{"no issuer", `@id("all") permit (principal, action, resource);`, policy.Request{Action: policy.Certify, Identity: someone("ken")},
+			denied(nil, "There is no such issuer.", "Check the name: sekisho ca issuers lists them.")},
+		{"publishing is not connecting", srePolicy, policy.Request{Action: policy.PublishKeys, Identity: someone("sam", "sre"), Target: db1, Login: "root"},
+			denied(nil, "No policy lets sam@example.com (groups: sre) publish keys for root on db1.", "Ask an administrator to write a policy that permits group sre.")},
+		{"publishing for a login the target lacks", `@id("all") permit (principal, action, resource);`,
+			policy.Request{Action: policy.PublishKeys, Identity: someone("sam"), Target: db1, Login: "oracle"},
+			denied(nil, "Target db1 has no login oracle.", "Check the login, or ask an administrator to add oracle to the logins of db1.")},
+		{"managing CAs", `@id("ca") permit (principal, action == Action::"manageCA", resource);`, policy.Request{Action: policy.RevokeCertificates, Identity: someone("kay")},
+			denied(nil, "No policy lets kay@example.com (no groups) revoke certificates.", "Ask an administrator to write a policy that permits kay@example.com.")},
 		{"limits of several permits", `
 			@id("a") @ttl("30s") @pty("deny") permit (principal, action == Action::"connect", resource);
 			@id("b") @ttl("8h") permit (principal in Group::"sre", action == Action::"connect", resource);

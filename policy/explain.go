@@ -162,6 +162,14 @@ func doing(r Request) string {
 		return "watch " + sessionOf(r)
 	case EndSessions:
 		return "end " + sessionOf(r)
+	case Certify:
+		return "get certificates from issuer " + clip(r.Issuer)
+	case PublishKeys:
+		return "publish keys for " + clip(r.Login) + " on " + clip(r.Target.Name)
+	case ManageCA:
+		return "manage CAs"
+	case RevokeCertificates:
+		return "revoke certificates"
 	}
 	return "manage targets"
 }

@@ -67,7 +67,7 @@ func (c *checker) finding(clause []token, message string) (position, string) {
 		return find(clause, strconv.Quote(m[1]), "::"), fmt.Sprintf("there is no action %q%s; there are %s", m[1], didYouMean(m[1], known), strings.Join(known, ", "))
 	}
 	if m := unknownType.FindStringSubmatch(message); m != nil {
-		return find(clause, m[1]), fmt.Sprintf("there is no entity type %s%s; there are Person, Group, Target, House and Action", m[1], didYouMean(m[1], []string{"Person", "Group", "Target", "House", "Action"}))
+		return find(clause, m[1]), fmt.Sprintf("there is no entity type %s%s; there are Person, Group, Target, Issuer, House and Action", m[1], didYouMean(m[1], []string{"Person", "Group", "Target", "Issuer", "House", "Action"}))
 	}
 	if m := unfitArgument.FindStringSubmatch(message); m != nil {
 		return find(clause, m[2]), fmt.Sprintf("%s cannot be read as %s", m[2], m[1])
@@ -79,7 +79,7 @@ func (c *checker) finding(clause []token, message string) (position, string) {
 		return clause[0].at, fmt.Sprintf("this condition compares what can never be equal: %s and %s", typeName(m[1]), typeName(m[2]))
 	}
 	if inapplicable(message) {
-		return clause[0].at, "this policy can never apply: no action has such a principal and resource (connect, watchSessions and endSessions are for a Person and a Target, the others for a Person and House::\"sekisho\")"
+		return clause[0].at, "this policy can never apply: no action has such a principal and resource (connect, publishKeys, watchSessions and endSessions are for a Person and a Target, certify for a Person and an Issuer, the others for a Person and House::\"sekisho\")"
 	}
 	return clause[0].at, typeName(message)
 }
@@ -99,9 +99,9 @@ func (c *checker) attribute(clause []token, name, entity, action string) (positi
 		known = append(known, string(attribute))
 	}
 	text := fmt.Sprintf("%s has no attribute %s%s", entity, name, didYouMean(name, known))
-	if entity == "House" {
+	if entity == "House" || entity == "Issuer" {
 		if _, ok := c.schema.Entities["Target"].Shape[cedar.String(name)]; ok {
-			text = fmt.Sprintf("only a Target has %s, and this policy covers actions on the House too: write action == Action::\"connect\"", name)
+			text = fmt.Sprintf("only a Target has %s, and this policy covers actions on other things too: write action == Action::\"connect\"", name)
 		}
 	}
 	return at, text

@@ -60,7 +60,9 @@ func TestNothingIsAllowedWithoutPolicy(t *testing.T) {
 	w := world{rand.New(rand.NewPCG(1, 1))}
 	for range 100 {
 		r := w.request()
-		r.Action = pick(w, policy.Connect, policy.ReadAudit, policy.ReadRecordings, policy.ManageTargets, policy.WatchSessions, policy.EndSessions)
+		r.Action = pick(w, policy.Connect, policy.ReadAudit, policy.ReadRecordings, policy.ManageTargets, policy.WatchSessions, policy.EndSessions,
+			policy.Certify, policy.PublishKeys, policy.ManageCA, policy.RevokeCertificates)
+		r.Issuer = "git"
 		forbids := load(t, w.policies(5, "forbid"))
 		for _, set := range []*policy.Set{empty, forbids} {
 			if d := set.Evaluate(r, now); d.Effect != sekisho.Deny || d.Reason == "" || d.Next == "" || !reflect.DeepEqual(d.Limits, sekisho.Limits{}) {
@@ -178,6 +180,7 @@ func examples(t *testing.T) *policy.Set {
 
 func TestExamples(t *testing.T) {
 	set := examples(t)
+	appliance := &sekisho.Target{Name: "nas1", Labels: []string{"app:appliance"}, Logins: []string{"deploy"}}
 	tests := []struct {
 		request policy.Request
 		effect  sekisho.Effect
@@ -199,6 +202,12 @@ func TestExamples(t *testing.T) {
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors")}, sekisho.Allow, "auditors"},
 		{policy.Request{Action: policy.ReadRecordings, Identity: someone("kay", "auditors", "admins")}, sekisho.Deny, "admins-read-nothing"},
 		{policy.Request{Action: policy.ManageTargets, Identity: someone("kay", "admins")}, sekisho.Allow, "admins"},
+		{policy.Request{Action: policy.ManageCA, Identity: someone("kay", "admins")}, sekisho.Allow, "admins"},
+		{policy.Request{Action: policy.RevokeCertificates, Identity: someone("kay", "auditors")}, sekisho.Deny, ""},
+		{policy.Request{Action: policy.Certify, Identity: someone("ken", "dev"), Issuer: "git"}, sekisho.Allow, "dev-git"},
+		{policy.Request{Action: policy.Certify, Identity: someone("ken", "dev"), Issuer: "gti"}, sekisho.Deny, ""},
+		{policy.Request{Action: policy.PublishKeys, Identity: someone("sam", "sre"), Target: appliance, Login: "deploy"}, sekisho.Allow, "sre-publish-keys"},
+		{policy.Request{Action: policy.PublishKeys, Identity: someone("sam", "sre"), Target: db1, Login: "deploy"}, sekisho.Deny, ""},
 		{session(policy.WatchSessions, someone("kay", "auditors"), db1), sekisho.Allow, "auditors-watch"},
 		{session(policy.WatchSessions, someone("kay", "auditors", "admins"), db1), sekisho.Deny, "admins-read-nothing"},
 		{session(policy.WatchSessions, someone("mei"), db1), sekisho.Deny, ""},

@@ -25,12 +25,25 @@ const (
 	// each whether one of the two is allowed.
 	WatchSessions Action = "watchSessions"
 	EndSessions   Action = "endSessions"
+	// Certify is getting certificates from an issuer that the configuration adds.
+	Certify Action = "certify"
+	// PublishKeys is letting a public key log in on a target as one of its logins, for a time and without a certificate.
+	PublishKeys Action = "publishKeys"
+	// ManageCA is creating CAs and rotating their keys, and making API tokens that may.
+	ManageCA Action = "manageCA"
+	// RevokeCertificates is revoking what is not one's own, and lifting revocations.
+	RevokeCertificates Action = "revokeCertificates"
 )
 
-var actions = []Action{Connect, ReadRecordings, ReadAudit, ManageTargets, WatchSessions, EndSessions}
+var actions = []Action{
+	Connect, ReadRecordings, ReadAudit, ManageTargets, WatchSessions, EndSessions, Certify, PublishKeys, ManageCA, RevokeCertificates,
+}
 
-// onTarget reports whether the resource is a Target, and not the House.
-func (a Action) onTarget() bool { return a == Connect || a.onSession() }
+// onTarget reports whether the resource is a Target.
+func (a Action) onTarget() bool { return a.asLogin() || a.onSession() }
+
+// asLogin reports whether it is about one of the logins that a target has now.
+func (a Action) asLogin() bool { return a == Connect || a == PublishKeys }
 
 func (a Action) onSession() bool { return a == WatchSessions || a == EndSessions }
 
@@ -38,9 +51,12 @@ func (a Action) onSession() bool { return a == WatchSessions || a == EndSessions
 type Request struct {
 	Action   Action
 	Identity sekisho.Identity
-	// Target and Login are for Connect, WatchSessions and EndSessions. The target of a session may have lost the login since.
+	// Target and Login are for Connect, PublishKeys, WatchSessions and EndSessions. The target of a session may have lost the
+	// login since.
 	Target *sekisho.Target
 	Login  string
+	// Issuer is the issuer's name, for Certify.
+	Issuer string
 	// Person is the subject of whose session it is, for WatchSessions and EndSessions.
 	Person string
 	// ClientAddress is where the person comes from. The zero Addr leaves context.client_address out.
@@ -79,6 +95,9 @@ func newQuery(r Request, now time.Time) *query {
 		context["login"] = cedar.String(r.Login)
 		q.resource = targetEntity(r.Target)
 	}
+	if r.Action == Certify {
+		q.resource = issuerEntity(r.Issuer)
+	}
 	q.Request = cedar.Request{
 		Action:   cedar.NewEntityUID("Action", cedar.String(r.Action)),
 		Resource: q.resource.UID,
@@ -97,6 +116,7 @@ func personEntity(i sekisho.Identity) cedar.Entity {
 	attributes := cedar.RecordMap{
 		"subject": cedar.String(i.Subject),
 		"email":   cedar.String(i.Subject),
+		"account": cedar.String(i.Account()),
 		"issuer":  cedar.String(i.Issuer),
 		"methods": stringSet(i.Methods),
 	}
@@ -116,6 +136,13 @@ func targetEntity(t *sekisho.Target) cedar.Entity {
 			"logins":  stringSet(t.Logins),
 			"audited": cedar.Boolean(t.Audited),
 		}),
+	}
+}
+
+func issuerEntity(name string) cedar.Entity {
+	return cedar.Entity{
+		UID:        cedar.NewEntityUID("Issuer", cedar.String(name)),
+		Attributes: cedar.NewRecord(cedar.RecordMap{"name": cedar.String(name)}),
 	}
 }
 
