@@ -141,13 +141,17 @@ type PublishedKey struct {
 	Fingerprint string   `json:"fingerprint"`
 	Targets     []string `json:"targets"`
 	Login       string   `json:"login"`
-	// By is whose policies must allow it, as they were when they published it.
-	By          Identity  `json:"by"`
-	Reason      string    `json:"reason"`
-	Published   time.Time `json:"published"`
-	Expires     time.Time `json:"expires"`
-	Withdrawn   time.Time `json:"withdrawn,omitzero"`
-	WithdrawnBy string    `json:"withdrawn_by,omitempty"`
+	// Allow is what it may do beside running commands and subsystems, From the networks it may come from (empty: anywhere).
+	Allow []string `json:"allow,omitempty"`
+	From  []string `json:"from,omitempty"`
+	// By is whose policies must allow it, as they were when they published it, and from where they did.
+	By            Identity  `json:"by"`
+	ClientAddress string    `json:"client_address,omitempty"`
+	Reason        string    `json:"reason"`
+	Published     time.Time `json:"published"`
+	Expires       time.Time `json:"expires"`
+	Withdrawn     time.Time `json:"withdrawn,omitzero"`
+	WithdrawnBy   string    `json:"withdrawn_by,omitempty"`
 }
 
 // CertificateQuery picks certificates; what is empty picks all.

@@ -3027,6 +3027,8 @@ type PublishedKeyLine struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // public key line
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires,proto3" json:"expires,omitempty"`
+	Allow         []string               `protobuf:"bytes,4,rep,name=allow,proto3" json:"allow,omitempty"` // as in PublishKeyRequest
+	From          []string               `protobuf:"bytes,5,rep,name=from,proto3" json:"from,omitempty"`   // as in PublishKeyRequest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3078,6 +3080,20 @@ func (x *PublishedKeyLine) GetKey() string {
 func (x *PublishedKeyLine) GetExpires() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Expires
+	}
+	return nil
+}
+
+func (x *PublishedKeyLine) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *PublishedKeyLine) GetFrom() []string {
+	if x != nil {
+		return x.From
 	}
 	return nil
 }
@@ -5579,12 +5595,15 @@ func (*EndTokenResponse) Descriptor() ([]byte, []int) {
 }
 
 type PublishKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PublicKey     string                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // authorized_keys line without options
-	Targets       []string               `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
-	Login         string                 `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
-	TtlSeconds    int64                  `protobuf:"varint,4,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"` // at most 30 days
-	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`                            // one line, at most 200 characters
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey  string                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // authorized_keys line without options
+	Targets    []string               `protobuf:"bytes,2,rep,name=targets,proto3" json:"targets,omitempty"`
+	Login      string                 `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
+	TtlSeconds int64                  `protobuf:"varint,4,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"` // at most 30 days
+	Reason     string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`                            // one line, at most 200 characters
+	// What it may do beside running commands and subsystems: pty, port-forwarding, agent-forwarding, x11-forwarding.
+	Allow         []string `protobuf:"bytes,6,rep,name=allow,proto3" json:"allow,omitempty"`
+	From          []string `protobuf:"bytes,7,rep,name=from,proto3" json:"from,omitempty"` // CIDRs that it may come from; empty: anywhere
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5654,11 +5673,26 @@ func (x *PublishKeyRequest) GetReason() string {
 	return ""
 }
 
+func (x *PublishKeyRequest) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *PublishKeyRequest) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 type PublishKeyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *PublishedKey          `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Key             *PublishedKey          `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	IntervalSeconds int32                  `protobuf:"varint,2,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"` // hosts have it after that time at the latest, if their connectors are up
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PublishKeyResponse) Reset() {
@@ -5698,6 +5732,13 @@ func (x *PublishKeyResponse) GetKey() *PublishedKey {
 	return nil
 }
 
+func (x *PublishKeyResponse) GetIntervalSeconds() int32 {
+	if x != nil {
+		return x.IntervalSeconds
+	}
+	return 0
+}
+
 type PublishedKey struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -5712,6 +5753,9 @@ type PublishedKey struct {
 	Withdrawn     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	WithdrawnBy   string                 `protobuf:"bytes,11,opt,name=withdrawn_by,json=withdrawnBy,proto3" json:"withdrawn_by,omitempty"`
 	Served        []string               `protobuf:"bytes,12,rep,name=served,proto3" json:"served,omitempty"` // targets whose policies still allow it
+	Allow         []string               `protobuf:"bytes,13,rep,name=allow,proto3" json:"allow,omitempty"`
+	From          []string               `protobuf:"bytes,14,rep,name=from,proto3" json:"from,omitempty"`
+	MayWithdraw   bool                   `protobuf:"varint,15,opt,name=may_withdraw,json=mayWithdraw,proto3" json:"may_withdraw,omitempty"` // the caller may withdraw it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5830,6 +5874,27 @@ func (x *PublishedKey) GetServed() []string {
 	return nil
 }
 
+func (x *PublishedKey) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *PublishedKey) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PublishedKey) GetMayWithdraw() bool {
+	if x != nil {
+		return x.MayWithdraw
+	}
+	return false
+}
+
 type WithdrawKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -5920,7 +5985,9 @@ func (x *WithdrawKeyResponse) GetKey() *PublishedKey {
 
 type ListPublishedKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	All           bool                   `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	All           bool                   `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`      // expired and withdrawn ones, too
+	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`  // 0: 100, at most 1000
+	Before        string                 `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"` // ID: published before that one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5962,9 +6029,24 @@ func (x *ListPublishedKeysRequest) GetAll() bool {
 	return false
 }
 
+func (x *ListPublishedKeysRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListPublishedKeysRequest) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
 type ListPublishedKeysResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Keys          []*PublishedKey        `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys          []*PublishedKey        `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"` // newest first
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6004,6 +6086,13 @@ func (x *ListPublishedKeysResponse) GetKeys() []*PublishedKey {
 		return x.Keys
 	}
 	return nil
+}
+
+func (x *ListPublishedKeysResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 var File_api_v1_sekisho_proto protoreflect.FileDescriptor
@@ -6253,11 +6342,13 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
 	"\x05value\x18\x02 \x01(\v2\x19.sekisho.v1.PublishedKeysR\x05value:\x028\x01\"A\n" +
 	"\rPublishedKeys\x120\n" +
-	"\x04keys\x18\x01 \x03(\v2\x1c.sekisho.v1.PublishedKeyLineR\x04keys\"j\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1c.sekisho.v1.PublishedKeyLineR\x04keys\"\x94\x01\n" +
 	"\x10PublishedKeyLine\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\",\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
+	"\x05allow\x18\x04 \x03(\tR\x05allow\x12\x12\n" +
+	"\x04from\x18\x05 \x03(\tR\x04from\",\n" +
 	"\n" +
 	"Principals\x12\x1e\n" +
 	"\n" +
@@ -6466,7 +6557,7 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\v2\x11.sekisho.v1.TokenR\x06tokens\"!\n" +
 	"\x0fEndTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
-	"\x10EndTokenResponse\"\x9b\x01\n" +
+	"\x10EndTokenResponse\"\xc5\x01\n" +
 	"\x11PublishKeyRequest\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\tR\tpublicKey\x12\x18\n" +
@@ -6474,9 +6565,12 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05login\x18\x03 \x01(\tR\x05login\x12\x1f\n" +
 	"\vttl_seconds\x18\x04 \x01(\x03R\n" +
 	"ttlSeconds\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"@\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05allow\x18\x06 \x03(\tR\x05allow\x12\x12\n" +
+	"\x04from\x18\a \x03(\tR\x04from\"k\n" +
 	"\x12PublishKeyResponse\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.sekisho.v1.PublishedKeyR\x03key\"\x9c\x03\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.sekisho.v1.PublishedKeyR\x03key\x12)\n" +
+	"\x10interval_seconds\x18\x02 \x01(\x05R\x0fintervalSeconds\"\xe9\x03\n" +
 	"\fPublishedKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -6491,15 +6585,21 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\twithdrawn\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\twithdrawn\x12!\n" +
 	"\fwithdrawn_by\x18\v \x01(\tR\vwithdrawnBy\x12\x16\n" +
-	"\x06served\x18\f \x03(\tR\x06served\"$\n" +
+	"\x06served\x18\f \x03(\tR\x06served\x12\x14\n" +
+	"\x05allow\x18\r \x03(\tR\x05allow\x12\x12\n" +
+	"\x04from\x18\x0e \x03(\tR\x04from\x12!\n" +
+	"\fmay_withdraw\x18\x0f \x01(\bR\vmayWithdraw\"$\n" +
 	"\x12WithdrawKeyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"A\n" +
 	"\x13WithdrawKeyResponse\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.sekisho.v1.PublishedKeyR\x03key\",\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.sekisho.v1.PublishedKeyR\x03key\"Z\n" +
 	"\x18ListPublishedKeysRequest\x12\x10\n" +
-	"\x03all\x18\x01 \x01(\bR\x03all\"I\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\tR\x06before\"]\n" +
 	"\x19ListPublishedKeysResponse\x12,\n" +
-	"\x04keys\x18\x01 \x03(\v2\x18.sekisho.v1.PublishedKeyR\x04keys2\x87\x02\n" +
+	"\x04keys\x18\x01 \x03(\v2\x18.sekisho.v1.PublishedKeyR\x04keys\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\x87\x02\n" +
 	"\rSignInService\x12<\n" +
 	"\x05Begin\x12\x18.sekisho.v1.BeginRequest\x1a\x19.sekisho.v1.BeginResponse\x12?\n" +
 	"\x06Finish\x12\x19.sekisho.v1.FinishRequest\x1a\x1a.sekisho.v1.FinishResponse\x12?\n" +

@@ -1411,7 +1411,7 @@ func (UnimplementedTokenServiceHandler) End(context.Context, *connect.Request[v1
 type PublishedKeyServiceClient interface {
 	// Publish lets a key log in on targets. The policies must allow it for each of them, now and as long as it is published.
 	Publish(context.Context, *connect.Request[v1.PublishKeyRequest]) (*connect.Response[v1.PublishKeyResponse], error)
-	// Withdraw ends it. People may withdraw what they published.
+	// Withdraw ends it. People may withdraw what they published, and what they might publish themselves.
 	Withdraw(context.Context, *connect.Request[v1.WithdrawKeyRequest]) (*connect.Response[v1.WithdrawKeyResponse], error)
 	// List gives the caller's own, and all to who may read the audit log.
 	List(context.Context, *connect.Request[v1.ListPublishedKeysRequest]) (*connect.Response[v1.ListPublishedKeysResponse], error)
@@ -1475,7 +1475,7 @@ func (c *publishedKeyServiceClient) List(ctx context.Context, req *connect.Reque
 type PublishedKeyServiceHandler interface {
 	// Publish lets a key log in on targets. The policies must allow it for each of them, now and as long as it is published.
 	Publish(context.Context, *connect.Request[v1.PublishKeyRequest]) (*connect.Response[v1.PublishKeyResponse], error)
-	// Withdraw ends it. People may withdraw what they published.
+	// Withdraw ends it. People may withdraw what they published, and what they might publish themselves.
 	Withdraw(context.Context, *connect.Request[v1.WithdrawKeyRequest]) (*connect.Response[v1.WithdrawKeyResponse], error)
 	// List gives the caller's own, and all to who may read the audit log.
 	List(context.Context, *connect.Request[v1.ListPublishedKeysRequest]) (*connect.Response[v1.ListPublishedKeysResponse], error)
