@@ -2,16 +2,19 @@
 // would say of a key or certificate.
 //
 // A List is plain data. Marshal writes it in one canonical form: sorted, nothing twice, serials in whichever of list,
-// range and bitmap takes the least, so that processes which revoke the same produce the same bytes. Parse reads what
-// ssh-keygen -k writes, and refuses what sshd refuses: a list that Parse takes locks nobody out by being unreadable. It
-// is stricter in two things: signature sections, which OpenSSH has given up, are refused, and so is what is beyond
-// MaxSize or MaxEntries. Whatever Marshal writes Parse reads, and what Parse has read comes out of Marshal and Parse the
-// same.
+// range and bitmap takes the least, so that processes which revoke the same produce the same bytes. Whatever Marshal
+// writes Parse reads, and what Parse has read comes out of Marshal and Parse the same.
+//
+// Parse reads what ssh-keygen -k writes and sshd reads. What sshd refuses it refuses as well, so that it can tell
+// beforehand whether a list would lock everybody out: among it bitmaps that span more than 16,384 serials, which
+// ssh-keygen -k writes all the same, and where Marshal writes several. It is stricter with signature sections, which OpenSSH has given up, keys
+// that do not say their type or are certificates, times after the year 9999, and what is beyond MaxSize or MaxEntries.
+// Extensions that are not critical are passed over, as since OpenSSH 9.4; those before refuse the list.
 //
 // What sshd makes of the file that RevokedKeys names, tried with a stock one (TestDamage):
 //
 //   - A file that is missing, or begins as a list and is broken later, refuses every key and certificate. So does text
-//     that is no key. Passwords are not affected.
+//     that is no key.
 //   - A file of no bytes, or one that begins with zeros (as a crash can leave behind) or "#", is to sshd an empty list of
 //     plain keys: NOTHING IS REVOKED.
 //   - The format has no checksum and no end mark. A list that is cut between two sections is a shorter list, and a flipped

@@ -18,43 +18,37 @@ const (
 // appendSerials writes ranges, which are sorted and do not meet, in the fewest bytes: a list of those that stand alone,
 // then ranges and bitmaps in order.
 func appendSerials(b []byte, ranges []Range) []byte {
+	var listed, others []choice
 	from := plan(ranges)
-	var listed []uint64
-	var rest []func([]byte) []byte
 	for end := len(ranges); end > 0; end = from[end-1].begin {
-		choice := from[end-1]
-		group := ranges[choice.begin:end]
-		switch choice.kind {
-		case certificateList:
-			for n := group[0].Last; n >= group[0].First; n-- {
-				listed = append(listed, n)
-			}
-		case certificateRange:
-			rest = append(rest, func(b []byte) []byte { return appendSection(b, certificateRange, group[0].append) })
-		case certificateBitmap:
-			rest = append(rest, func(b []byte) []byte {
-				return appendSection(b, certificateBitmap, func(b []byte) []byte { return appendBitmap(b, group) })
-			})
+		if how := from[end-1]; how.kind == certificateList {
+			listed = append(listed, how)
+		} else {
+			others = append(others, how)
 		}
 	}
 	if len(listed) > 0 {
 		b = appendSection(b, certificateList, func(b []byte) []byte {
-			for _, n := range slices.Backward(listed) {
-				b = binary.BigEndian.AppendUint64(b, n)
+			for _, how := range slices.Backward(listed) {
+				b = ranges[how.begin].appendEach(b)
 			}
 			return b
 		})
 	}
-	for _, section := range slices.Backward(rest) {
-		b = section(b)
+	for _, how := range slices.Backward(others) {
+		body := ranges[how.begin].append
+		if how.kind == certificateBitmap {
+			body = func(b []byte) []byte { return appendBitmap(b, ranges[how.begin:how.end]) }
+		}
+		b = appendSection(b, how.kind, body)
 	}
 	return b
 }
 
-// choice is how the ranges from begin up to its own place are written.
+// choice is how the ranges from begin to before end are written.
 type choice struct {
-	begin int
-	kind  byte
+	begin, end int
+	kind       byte
 }
 
 // plan finds the cheapest way to write the ranges up to each. One range is listed or has a section; a bitmap may take
@@ -63,12 +57,12 @@ type choice struct {
 func plan(ranges []Range) []choice {
 	from := make([]choice, len(ranges))
 	best := make([]uint64, len(ranges)+1)
-	var queue []int
+	queue := make([]int, 0, len(ranges))
 	for i, r := range ranges {
-		best[i+1], from[i] = best[i]+bitsRange, choice{i, certificateRange}
+		best[i+1], from[i] = best[i]+bitsRange, choice{i, i + 1, certificateRange}
 		if n := r.Last - r.First; n < bitsRange/bitsListed { // n+1 serials
 			if cost := best[i] + (n+1)*bitsListed; cost < best[i+1] {
-				best[i+1], from[i] = cost, choice{i, certificateList}
+				best[i+1], from[i] = cost, choice{i, i + 1, certificateList}
 			}
 		}
 		for len(queue) > 0 && r.Last-ranges[queue[0]].First >= mostBits {
@@ -85,7 +79,7 @@ func plan(ranges []Range) []choice {
 		}
 		begin := queue[0]
 		if cost := best[begin] + bitsBitmap + r.Last - ranges[begin].First + 1; cost < best[i+1] {
-			best[i+1], from[i] = cost, choice{begin, certificateBitmap}
+			best[i+1], from[i] = cost, choice{begin, i + 1, certificateBitmap}
 		}
 	}
 	return from
@@ -93,6 +87,13 @@ func plan(ranges []Range) []choice {
 
 func (r Range) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, r.First), r.Last)
+}
+
+func (r Range) appendEach(b []byte) []byte {
+	for n := range r.Last - r.First + 1 {
+		b = binary.BigEndian.AppendUint64(b, r.First+n)
+	}
+	return b
 }
 
 // appendBitmap writes the first serial and an mpint, in which bit n stands for the serial n after the first. The last
