@@ -2,100 +2,168 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
-	"sync"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// certificates measures AccessService.Connect as a client calls it: proof of possession, policy, a durable audit
-// line, certificate and token. The load runs on the same cores.
+// certificates measures issuing over HTTPS: AccessService.Connect of the house, with proof of possession, policy, durable
+// audit lines, certificate and token, and in turn with it step-ca where it can be built. What makes the requests runs on the
+// same cores; credentials are made before the clock starts, answers are looked at after it has stopped.
 func certificates(ctx context.Context, s *street, p plan) error {
 	p = p.or(plan{rounds: 5, n: 1000})
-	floor, err := signing(p.n)
+	loads, err := callersAtOnce()
 	if err != nil {
 		return err
 	}
-	table(fmt.Sprintf("Certificates: AccessService.Connect, %d calls, medians of %d rounds. Signing alone, in a loop: %.3f ms CPU each.", p.n, p.rounds, ms(floor)),
-		"callers at once", "calls/s", "p50 ms", "p99 ms", "sekishod CPU ms each", "sekishod RSS MiB")
-	loads := []int{1, 8, 64}
-	got := map[int]*certified{}
-	pid := s.house.pid("sekishod")
-	for range p.rounds + 1 { // the first warms up
-		for _, c := range loads {
-			one, err := s.certifyMany(ctx, c, p.n, pid)
-			if err != nil {
-				return err
-			}
-			if got[c] == nil {
-				got[c] = &certified{}
-				continue
-			}
-			got[c].add(one)
+	issuers := []*issuer{s.houseIssuer()}
+	if peer, err := s.stepCA(ctx); err != nil {
+		fmt.Printf("\nstep-ca is left out: %v\n", err)
+	} else {
+		issuers = append(issuers, peer)
+	}
+	for _, i := range issuers {
+		if err := i.open(ctx, loads[len(loads)-1]); err != nil {
+			return fmt.Errorf("%s: %w", i.name, err)
+		}
+		defer i.close()
+	}
+	loops, err := signingLoops()
+	if err != nil {
+		return err
+	}
+	for round := range p.rounds + 1 { // the first warms up
+		if err := oneRound(ctx, loops, issuers, loads, p.n, round > 0); err != nil {
+			return err
+		}
+	}
+	tellLoops(loops, p)
+	tellIssuers(issuers, loads, p)
+	return nil
+}
+
+// oneRound lets loops and issuers take turns, and keeps what came of it if it counts.
+func oneRound(ctx context.Context, loops []*loop, issuers []*issuer, loads []int, n int, counts bool) error {
+	for _, l := range loops {
+		if err := l.run(n); err != nil {
+			return err
 		}
 	}
 	for _, c := range loads {
-		g := got[c]
-		row(fmt.Sprint(c), f("%.0f", median(g.rate)), f("%.2f", median(g.p50)), f("%.1f", median(g.p99)), f("%.2f", median(g.cpu)), f("%.0f", median(g.rss)))
+		for _, i := range issuers {
+			one, err := i.round(ctx, c, n)
+			if err != nil {
+				return fmt.Errorf("%s, %d callers: %w", i.name, c, err)
+			}
+			if counts {
+				i.add(c, one)
+			}
+		}
 	}
 	return nil
 }
 
-// certified is what rounds gave: calls a second, milliseconds, CPU milliseconds each, MiB.
-type certified struct{ rate, p50, p99, cpu, rss []float64 }
-
-func (c *certified) add(d *certified) {
-	c.rate, c.p50, c.p99 = append(c.rate, d.rate...), append(c.p50, d.p50...), append(c.p99, d.p99...)
-	c.cpu, c.rss = append(c.cpu, d.cpu...), append(c.rss, d.rss...)
+// callersAtOnce is what CALLERS names, smallest first by habit.
+func callersAtOnce() ([]int, error) {
+	text := os.Getenv("CALLERS")
+	if text == "" {
+		return []int{1, 8, 64}, nil
+	}
+	var loads []int
+	for one := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 || n > 1000 || len(loads) > 0 && n <= loads[len(loads)-1] {
+			return nil, fmt.Errorf("CALLERS %q: want numbers of callers, growing, up to 1000", text)
+		}
+		loads = append(loads, n)
+	}
+	return loads, nil
 }
 
-func (s *street) certifyMany(ctx context.Context, callers, calls, pid int) (*certified, error) {
-	list := make([]*caller, callers)
-	for i := range list {
-		c, err := s.mei.caller("db1", s.house.Login)
+func tellIssuers(issuers []*issuer, loads []int, p plan) {
+	table(fmt.Sprintf("Certificates over HTTPS, %d calls, medians of %d rounds, issuers in turn; ratios are to the last issuer", p.n, p.rounds),
+		"issuer", "callers at once", "calls/s", "p50 ms", "p99 ms", "CPU ms each", "caller's CPU ms each", "RSS MiB", "calls/s, ratio", "CPU, ratio", "p99, ratio")
+	yard := issuers[len(issuers)-1]
+	for _, i := range issuers {
+		for _, c := range loads {
+			g, y := i.got[c], yard.got[c]
+			cells := []string{i.name, fmt.Sprint(c), f("%.0f", median(g.rate)), f("%.2f", quantile(g.times, 0.5)), f("%.1f", quantile(g.times, 0.99)), f("%.2f", median(g.cpu)),
+				f("%.2f", median(g.client)), f("%.0f", median(g.rss)), "", "", ""}
+			if i != yard {
+				cells[8], cells[9] = f("%.2f", median(ratios(g.rate, y.rate))), f("%.2f", median(ratios(g.cpu, y.cpu)))
+				cells[10] = f("%.2f", quantile(g.times, 0.99)/quantile(y.times, 0.99))
+			}
+			row(cells...)
+		}
+	}
+	table("Memory of the issuing process, MiB, all rounds together", "issuer", "resident after a round", "most resident")
+	for _, i := range issuers {
+		var all []float64
+		for _, c := range loads {
+			all = append(all, i.got[c].rss...)
+		}
+		row(i.name, f("%.0f", median(all)), f("%.0f", i.peak()))
+	}
+}
+
+// loop is signing and nothing else.
+type loop struct {
+	name string
+	ca   ssh.Signer
+	cpu  []float64 // ms each
+	rate []float64
+}
+
+func signingLoops() ([]*loop, error) {
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	var all []*loop
+	for _, key := range []crypto.Signer{edwards, p256} {
+		signer, err := ssh.NewSignerFromSigner(key)
 		if err != nil {
 			return nil, err
 		}
-		defer c.http.CloseIdleConnections()
-		if _, err := c.connect(ctx); err != nil { // opens the connection
-			return nil, err
+		all = append(all, &loop{name: signer.PublicKey().Type(), ca: signer})
+	}
+	return all, nil
+}
+
+// run does the least that a certificate costs: fill in, sign, marshal.
+func (l *loop) run(n int) error {
+	before, start := ownCPU(), time.Now()
+	for i := range n {
+		c := &ssh.Certificate{Key: l.ca.PublicKey(), Serial: uint64(i), CertType: ssh.UserCert, KeyId: "bench", ValidPrincipals: []string{"root:db1"},
+			ValidBefore: ssh.CertTimeInfinity, Permissions: ssh.Permissions{Extensions: map[string]string{"permit-pty": ""}}}
+		if err := c.SignCert(rand.Reader, l.ca); err != nil {
+			return err
 		}
-		list[i] = c
+		c.Marshal()
 	}
-	times := make([][]float64, callers)
-	errs := make(chan error, callers)
-	var all sync.WaitGroup
-	before, start := cpuOf([]int{pid}), time.Now()
-	for i, c := range list {
-		all.Go(func() {
-			for range share(calls, callers, i) {
-				begun := time.Now()
-				if _, err := c.connect(ctx); err != nil {
-					errs <- err
-					return
-				}
-				times[i] = append(times[i], ms(time.Since(begun)))
-			}
-		})
+	l.cpu = append(l.cpu, ms(ownCPU()-before)/float64(n))
+	l.rate = append(l.rate, float64(n)/time.Since(start).Seconds())
+	return nil
+}
+
+func tellLoops(loops []*loop, p plan) {
+	table(fmt.Sprintf("Signing alone, in a loop: fill in, sign, marshal; %d certificates, medians of %d rounds", p.n, p.rounds), "CA key", "certificates/s", "CPU ms each")
+	for _, l := range loops {
+		row(l.name, f("%.0f", median(l.rate[1:])), f("%.3f", median(l.cpu[1:])))
 	}
-	all.Wait()
-	took, used := time.Since(start), cpuOf([]int{pid})-before
-	select {
-	case err := <-errs:
-		return nil, err
-	default:
-	}
-	var flat []float64
-	for _, t := range times {
-		flat = append(flat, t...)
-	}
-	n := float64(len(flat))
-	rss, _ := memoryOf(pid)
-	return &certified{[]float64{n / took.Seconds()}, []float64{quantile(flat, 0.5)}, []float64{quantile(flat, 0.99)},
-		[]float64{ms(used) / n}, []float64{float64(rss) / 1024}}, nil
 }
 
 // share is how many of n things the i-th of some people does, so that they do all of them.
@@ -104,26 +172,4 @@ func share(n, people, i int) int {
 		return n/people + 1
 	}
 	return n / people
-}
-
-// signing is the least a certificate costs: fill in, sign, marshal.
-func signing(n int) (cpu time.Duration, err error) {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return 0, err
-	}
-	ca, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		return 0, err
-	}
-	before := ownCPU()
-	for i := range n {
-		c := &ssh.Certificate{Key: ca.PublicKey(), Serial: uint64(i), CertType: ssh.UserCert, KeyId: "bench", ValidPrincipals: []string{"root:db1"},
-			ValidBefore: ssh.CertTimeInfinity, Permissions: ssh.Permissions{Extensions: map[string]string{"permit-pty": ""}}}
-		if err := c.SignCert(rand.Reader, ca); err != nil {
-			return 0, err
-		}
-		c.Marshal()
-	}
-	return (ownCPU() - before) / time.Duration(n), nil
 }

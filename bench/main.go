@@ -2,7 +2,7 @@
 // else the machine does falls on all of them alike, and ratios are medians of the rounds' pairs. The one exception is the
 // ratio of p99, which is of all rounds together: one round has too few of its slowest.
 //
-//	certificates  AccessService.Connect: policy, durable audit line, certificate and token
+//	certificates  issuing over HTTPS, beside step-ca where it can be built, and beside signing alone
 //	latency       ssh host true
 //	bulk          bytes both ways, by a program at the other end
 //	sftp          one big file both ways
@@ -17,8 +17,9 @@
 //
 // It starts a house of its own (the demo), an sshd for the direct way and a bastion for ssh -J, prints Markdown
 // tables, and asserts nothing about time. BENCH_ONLY names some of the sections (separated by commas); ROUNDS, MB
-// and N set how much is done. CPU seconds are those of the middle: sekishod, the connectors and sekisho connect, or the
-// bastion and the second ssh.
+// and N set how much is done, CALLERS how many ask for certificates at once. BENCH_STEPCA names a step-ca that is there, or
+// says "no"; otherwise the go command builds one into the user's cache, where it stays. CPU
+// seconds are those of the middle: sekishod, the connectors and sekisho connect, or the bastion and the second ssh.
 //
 // BENCH_PROFILE names a folder that gets profiles of sekishod and the connectors, made while each section runs; run.sh
 // builds the programs for that. "bench certificate DEMO_DIR LOGIN" only writes a certificate for the SSH port.

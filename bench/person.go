@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -97,13 +96,8 @@ func (p *person) caller(target, login string) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		return nil, err
-	}
-	// Control checks this for every call; making it is the client's work, and once is enough for one sign-in.
-	text := fmt.Appendf(nil, "sekisho-connect-v1\n%x\n%s\n%s\n", sha256.Sum256([]byte(p.token)), target, login)
-	proof, err := signer.Sign(rand.Reader, text)
+	// Control checks the key's proof for every call; making it is the client's work, and once is enough for one sign-in.
+	request, err := p.ask(private, target, login)
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +106,7 @@ func (p *person) caller(target, login string) (*caller, error) {
 	base := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots, MinVersion: tls.VersionTLS13}, Protocols: protocols}
 	return &caller{
 		clients: api.NewClients(&api.Transport{Base: base, Prover: p.prover, Token: func() string { return p.token }, Origin: p.url}),
-		http:    base, private: private,
-		request: &apiv1.ConnectRequest{Host: target, Login: login,
-			PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())), KeyProof: ssh.Marshal(proof)},
+		http:    base, private: private, request: request,
 	}, nil
 }
 
