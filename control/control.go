@@ -95,6 +95,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Closing is closed when calls that last are to end, because the house goes down. May be nil.
 	Closing <-chan struct{}
+	// Barred reports, by a Refusal, why a person may get nothing any more: they are revoked. May be nil.
+	Barred func(ctx context.Context, subject string) error
 	// Linked reports whether a connector's link to that target is up. May be nil.
 	Linked func(target string) bool
 	// Cut ends the links of a connector whose targets were given to another, so that it must link anew and gets only
@@ -143,6 +145,7 @@ type Store interface {
 	Targets
 	Connectors
 	Pendings
+	Tokens
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 	SignIn(ctx context.Context, id string) (*sekisho.SignIn, error)
 }
@@ -183,10 +186,11 @@ type door struct {
 	origin string
 	// binding is held while targets are read to be written back, so that two connectors cannot be given one target
 	// and no report of a host undoes a binding.
-	binding sync.Mutex
-	hosts   hostCertificates
-	watches watches
-	alarms  alarms
+	binding  sync.Mutex
+	hosts    hostCertificates
+	watches  watches
+	alarms   alarms
+	programs programs
 }
 
 // New makes the handler of everything under the public URL except what the gateway and the links serve.
@@ -242,6 +246,9 @@ func (d *door) check() error {
 	}
 	if d.Cut == nil {
 		d.Cut = func(string) {}
+	}
+	if d.Barred == nil {
+		d.Barred = func(context.Context, string) error { return nil }
 	}
 	if d.Changed == nil {
 		d.Changed = func() <-chan struct{} { return nil }

@@ -45,6 +45,8 @@ const policies = `
 @id("auditors") permit (principal in Group::"auditors", action in [Action::"readAudit", Action::"readRecordings"], resource);
 @id("watchers") permit (principal in Group::"watchers", action == Action::"watchSessions", resource == Target::"db1");
 @id("enders") permit (principal in Group::"enders", action == Action::"endSessions", resource == Target::"db1") when { context.person != "chief@example.com" };
+@id("ca") permit (principal in Group::"ca-admins", action in [Action::"manageCA", Action::"revokeCertificates", Action::"readAudit"], resource);
+@id("ca-only") permit (principal in Group::"ca-only", action == Action::"manageCA", resource);
 `
 
 // idp vouches for whoever the test says.
@@ -70,7 +72,7 @@ func (i *idp) Exchange(context.Context, string, login.Authorization) (sekisho.Id
 
 // house is a door with real rooms behind it.
 type house struct {
-	t       *testing.T
+	t       testing.TB
 	url     string
 	http    *http.Client
 	idp     *idp
@@ -86,7 +88,8 @@ type house struct {
 	live    *liveSessions
 	set     atomic.Pointer[policy.Set]
 	closing chan struct{}
-	cut     []string // connectors whose links were cut
+	barred  atomic.Value // subject of who is revoked
+	cut     []string     // connectors whose links were cut
 
 	mu    sync.Mutex
 	clock time.Time
@@ -131,7 +134,7 @@ func must[T any](v T, err error) func(t testing.TB) T {
 	}
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	h := &house{
 		t: t, clock: time.Now().Truncate(time.Second), idp: &idp{}, logged: &syncBuffer{},
@@ -172,6 +175,12 @@ func newHouse(t *testing.T) *house {
 		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: h.set.Load, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.Wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
+		Barred: func(_ context.Context, subject string) error {
+			if h.barred.Load() == subject {
+				return &sekisho.Refusal{Sentence: "You are revoked."}
+			}
+			return nil
+		},
 		Cut: func(connector string) { h.cut = append(h.cut, connector) },
 		Now: h.now, Log: logger,
 	}))(t)

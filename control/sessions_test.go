@@ -219,7 +219,7 @@ func TestListSessions(t *testing.T) {
 
 // watch is an open watch.
 type watched struct {
-	t      *testing.T
+	t      testing.TB
 	stream *connect.ServerStreamForClient[apiv1.WatchSessionResponse]
 	leave  context.CancelFunc
 	now    int64

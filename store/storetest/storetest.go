@@ -40,6 +40,12 @@ type Store interface {
 	Recording(ctx context.Context, session string) (*sekisho.Recording, error)
 	Recordings(ctx context.Context, q sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 
+	SaveToken(ctx context.Context, t *sekisho.Token) error
+	Token(ctx context.Context, id string) (*sekisho.Token, error)
+	Tokens(ctx context.Context, now time.Time) ([]*sekisho.Token, error)
+	EndToken(ctx context.Context, id string, at time.Time) (bool, error)
+	UseToken(ctx context.Context, id string, at time.Time) error
+
 	audit.Store
 }
 
@@ -56,6 +62,7 @@ func Run(t *testing.T, open Opener) {
 		{"SignIn", signIn}, {"SignIns", signIns}, {"SignInStaysEnded", signInStaysEnded},
 		{"Targets", targets}, {"TargetAt", targetAt}, {"AddressesAreTheirs", addressesAreTheirs}, {"Connectors", connectors}, {"ConnectorStaysEnded", connectorStaysEnded},
 		{"Recording", recording}, {"Recordings", recordings},
+		{"Token", token}, {"Tokens", tokens}, {"TokenUsed", tokenUsed},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
 		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
 	} {
