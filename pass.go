@@ -35,6 +35,14 @@ type Session struct {
 	Way Way `json:"way,omitempty"`
 	// Parent is the ID of the session or visit that it came through, empty for one that came straight to a door.
 	Parent string `json:"parent,omitempty"`
+
+	// By what it was let in, for revocations. Key is the fingerprint of the user's key, Request the target token's ID, Serial
+	// that of the certificate that the gateway was shown, and CA the fingerprint of the key that signed it. What there is none
+	// of, or what the gateway does not get to see, is empty.
+	Key     string `json:"-"`
+	Request string `json:"-"`
+	Serial  uint64 `json:"-"`
+	CA      string `json:"-"`
 }
 
 // Way is how a session came in.

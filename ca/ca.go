@@ -48,6 +48,10 @@ type Config struct {
 	// Seq. The log must hold a line already when the first certificate is asked for: OpenSSH's revocation
 	// lists cannot name serial 0.
 	Note func(ctx context.Context, events ...*sekisho.Event) error
+	// Refuse reports why a certificate is not to be made, such as that the key, the person, the sign-in or the CA's key is
+	// revoked. It is asked before the certificate's line is noted and once more after, so that what is revoked while a
+	// certificate is being made is not in it. nil refuses nothing.
+	Refuse func(KeyID, *sekisho.CertificateRecord) error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -56,7 +60,9 @@ type Config struct {
 type Authority struct {
 	cas  map[string]*authority // by name: the key that issues
 	note func(ctx context.Context, events ...*sekisho.Event) error
-	now  func() time.Time
+	// refuse says what is revoked.
+	refuse func(KeyID, *sekisho.CertificateRecord) error
+	now    func() time.Time
 }
 
 // Names of the CAs that every house has.
@@ -79,9 +85,12 @@ func New(cfg Config) (*Authority, error) {
 	if cfg.Note == nil {
 		return nil, errors.New("ca: no Note: certificates that are not in the audit log are not made")
 	}
-	a := &Authority{note: cfg.Note, now: cfg.Now, cas: make(map[string]*authority)}
+	a := &Authority{note: cfg.Note, refuse: cfg.Refuse, now: cfg.Now, cas: make(map[string]*authority)}
 	if a.now == nil {
 		a.now = time.Now
+	}
+	if a.refuse == nil {
+		a.refuse = func(KeyID, *sekisho.CertificateRecord) error { return nil }
 	}
 	for _, k := range []struct {
 		name string

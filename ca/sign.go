@@ -70,11 +70,17 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 	ev := o.event
 	ev.Kind = sekisho.EventCertificate
 	ev.Certificate = o.record(cert, by.fingerprint)
+	if err := a.refuse(o.id, ev.Certificate); err != nil {
+		return nil, err
+	}
 	if err := a.note(ctx, append(slices.Clone(o.before), ev)...); err != nil {
 		return nil, fmt.Errorf("note certificate: %w", err)
 	}
 	if ev.Seq <= 0 || ev.Seq == math.MaxInt64 {
 		return nil, fmt.Errorf("note certificate: the audit log gave it line %d, which is no serial", ev.Seq)
+	}
+	if err := a.refuse(o.id, ev.Certificate); err != nil {
+		return nil, err
 	}
 	cert.Serial = uint64(ev.Seq)
 	o.id.Serial = cert.Serial

@@ -883,6 +883,7 @@ type ConnectResponse struct {
 	Target        string                 `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
 	Door          string                 `protobuf:"bytes,6,opt,name=door,proto3" json:"door,omitempty"` // "pass" or "audit"
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires,proto3" json:"expires,omitempty"`
+	RevokedHosts  uint64                 `protobuf:"varint,8,opt,name=revoked_hosts,json=revokedHosts,proto3" json:"revoked_hosts,omitempty"` // number of the list at /v1/ca/revoked-hosts.krl; 0: nothing was ever revoked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -964,6 +965,13 @@ func (x *ConnectResponse) GetExpires() *timestamppb.Timestamp {
 		return x.Expires
 	}
 	return nil
+}
+
+func (x *ConnectResponse) GetRevokedHosts() uint64 {
+	if x != nil {
+		return x.RevokedHosts
+	}
+	return 0
 }
 
 // Stale is the detail of a refusal that a fresh sign-in (BeginRequest.fresh) mends.
@@ -1070,6 +1078,7 @@ type EnterResponse struct {
 	HostCa        string                 `protobuf:"bytes,2,opt,name=host_ca,json=hostCa,proto3" json:"host_ca,omitempty"`             // as in DescribeResponse
 	SshGateway    string                 `protobuf:"bytes,3,opt,name=ssh_gateway,json=sshGateway,proto3" json:"ssh_gateway,omitempty"` // HOST:PORT of the gateway's SSH port; empty: it has none
 	Expires       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	RevokedHosts  uint64                 `protobuf:"varint,5,opt,name=revoked_hosts,json=revokedHosts,proto3" json:"revoked_hosts,omitempty"` // as in ConnectResponse
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1130,6 +1139,13 @@ func (x *EnterResponse) GetExpires() *timestamppb.Timestamp {
 		return x.Expires
 	}
 	return nil
+}
+
+func (x *EnterResponse) GetRevokedHosts() uint64 {
+	if x != nil {
+		return x.RevokedHosts
+	}
+	return 0
 }
 
 type TargetsRequest struct {
@@ -2838,6 +2854,7 @@ type SyncResponse struct {
 	Targets         []*HostState           `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
 	LinkCertificate []byte                 `protobuf:"bytes,2,opt,name=link_certificate,json=linkCertificate,proto3" json:"link_certificate,omitempty"`
 	IntervalSeconds int32                  `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"` // when to sync again
+	Revocations     []byte                 `protobuf:"bytes,4,opt,name=revocations,proto3" json:"revocations,omitempty"`                                 // OpenSSH KRL for RevokedKeys of all these targets; empty: the reports show no older one
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2893,13 +2910,19 @@ func (x *SyncResponse) GetIntervalSeconds() int32 {
 	return 0
 }
 
+func (x *SyncResponse) GetRevocations() []byte {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
 type HostState struct {
 	state           protoimpl.MessageState    `protogen:"open.v1"`
 	Name            string                    `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	TrustedUserCa   []string                  `protobuf:"bytes,2,rep,name=trusted_user_ca,json=trustedUserCa,proto3" json:"trusted_user_ca,omitempty"`                                              // public key lines
 	Principals      map[string]*Principals    `protobuf:"bytes,3,rep,name=principals,proto3" json:"principals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by login
 	HostCertificate string                    `protobuf:"bytes,4,opt,name=host_certificate,json=hostCertificate,proto3" json:"host_certificate,omitempty"`                                          // certificate line for the host key
-	Revocations     []byte                    `protobuf:"bytes,5,opt,name=revocations,proto3" json:"revocations,omitempty"`                                                                         // OpenSSH KRL for RevokedKeys; never older than the one before
 	Published       map[string]*PublishedKeys `protobuf:"bytes,6,rep,name=published,proto3" json:"published,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`   // by login
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2961,13 +2984,6 @@ func (x *HostState) GetHostCertificate() string {
 		return x.HostCertificate
 	}
 	return ""
-}
-
-func (x *HostState) GetRevocations() []byte {
-	if x != nil {
-		return x.Revocations
-	}
-	return nil
 }
 
 func (x *HostState) GetPublished() map[string]*PublishedKeys {
@@ -4756,10 +4772,11 @@ func (x *ProveResponse) GetCheckpoint() string {
 
 type RevokeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`     // person, sign-in, certificate, key-id, key or ca
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`   // e-mail address, sign-in ID, serial, Key ID, SHA256 fingerprint or public key line, CA key's fingerprint
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // one line, at most 200 characters
-	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`   // unset: until it is lifted
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`        // person, sign-in, certificate, key-id, key or ca
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`      // e-mail address, sign-in ID, serial, Key ID, SHA256 fingerprint or public key line, CA key's fingerprint
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`    // one line, at most 200 characters
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`      // unset: until it is lifted
+	Confirm       bool                   `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"` // needed for a CA key that issues, since nothing is issued by that CA from then on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4820,6 +4837,13 @@ func (x *RevokeRequest) GetUntil() *timestamppb.Timestamp {
 		return x.Until
 	}
 	return nil
+}
+
+func (x *RevokeRequest) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
 }
 
 type RevokeResponse struct {
@@ -6167,7 +6191,7 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05login\x18\x02 \x01(\tR\x05login\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x03 \x01(\tR\tpublicKey\x12\x1b\n" +
-	"\tkey_proof\x18\x04 \x01(\fR\bkeyProof\"\xe0\x01\n" +
+	"\tkey_proof\x18\x04 \x01(\fR\bkeyProof\"\x85\x02\n" +
 	"\x0fConnectResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1a\n" +
@@ -6175,19 +6199,21 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\ahost_ca\x18\x04 \x01(\tR\x06hostCa\x12\x16\n" +
 	"\x06target\x18\x05 \x01(\tR\x06target\x12\x12\n" +
 	"\x04door\x18\x06 \x01(\tR\x04door\x124\n" +
-	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\",\n" +
+	"\aexpires\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12#\n" +
+	"\rrevoked_hosts\x18\b \x01(\x04R\frevokedHosts\",\n" +
 	"\x05Stale\x12#\n" +
 	"\rfresh_seconds\x18\x01 \x01(\x03R\ffreshSeconds\"J\n" +
 	"\fEnterRequest\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\tR\tpublicKey\x12\x1b\n" +
-	"\tkey_proof\x18\x02 \x01(\fR\bkeyProof\"\xa1\x01\n" +
+	"\tkey_proof\x18\x02 \x01(\fR\bkeyProof\"\xc6\x01\n" +
 	"\rEnterResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x17\n" +
 	"\ahost_ca\x18\x02 \x01(\tR\x06hostCa\x12\x1f\n" +
 	"\vssh_gateway\x18\x03 \x01(\tR\n" +
 	"sshGateway\x124\n" +
-	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\x10\n" +
+	"\aexpires\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12#\n" +
+	"\rrevoked_hosts\x18\x05 \x01(\x04R\frevokedHosts\"\x10\n" +
 	"\x0eTargetsRequest\"W\n" +
 	"\x0fTargetsResponse\x12,\n" +
 	"\atargets\x18\x01 \x03(\v2\x12.sekisho.v1.TargetR\atargets\x12\x16\n" +
@@ -6321,26 +6347,26 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x18\n" +
 	"\amanaged\x18\x05 \x01(\bR\amanaged\x12 \n" +
 	"\vrevocations\x18\x06 \x01(\x04R\vrevocations\x12%\n" +
-	"\x0ecertificate_ca\x18\a \x01(\tR\rcertificateCa\"\x95\x01\n" +
+	"\x0ecertificate_ca\x18\a \x01(\tR\rcertificateCa\"\xb7\x01\n" +
 	"\fSyncResponse\x12/\n" +
 	"\atargets\x18\x01 \x03(\v2\x15.sekisho.v1.HostStateR\atargets\x12)\n" +
 	"\x10link_certificate\x18\x02 \x01(\fR\x0flinkCertificate\x12)\n" +
-	"\x10interval_seconds\x18\x03 \x01(\x05R\x0fintervalSeconds\"\xcf\x03\n" +
+	"\x10interval_seconds\x18\x03 \x01(\x05R\x0fintervalSeconds\x12 \n" +
+	"\vrevocations\x18\x04 \x01(\fR\vrevocations\"\xb3\x03\n" +
 	"\tHostState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x0ftrusted_user_ca\x18\x02 \x03(\tR\rtrustedUserCa\x12E\n" +
 	"\n" +
 	"principals\x18\x03 \x03(\v2%.sekisho.v1.HostState.PrincipalsEntryR\n" +
 	"principals\x12)\n" +
-	"\x10host_certificate\x18\x04 \x01(\tR\x0fhostCertificate\x12 \n" +
-	"\vrevocations\x18\x05 \x01(\fR\vrevocations\x12B\n" +
+	"\x10host_certificate\x18\x04 \x01(\tR\x0fhostCertificate\x12B\n" +
 	"\tpublished\x18\x06 \x03(\v2$.sekisho.v1.HostState.PublishedEntryR\tpublished\x1aU\n" +
 	"\x0fPrincipalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.sekisho.v1.PrincipalsR\x05value:\x028\x01\x1aW\n" +
 	"\x0ePublishedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
-	"\x05value\x18\x02 \x01(\v2\x19.sekisho.v1.PublishedKeysR\x05value:\x028\x01\"A\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.sekisho.v1.PublishedKeysR\x05value:\x028\x01J\x04\b\x05\x10\x06\"A\n" +
 	"\rPublishedKeys\x120\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1c.sekisho.v1.PublishedKeyLineR\x04keys\"\x94\x01\n" +
 	"\x10PublishedKeyLine\x12\x0e\n" +
@@ -6494,12 +6520,13 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05proof\x18\x03 \x03(\fR\x05proof\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\tR\n" +
-	"checkpoint\"\x83\x01\n" +
+	"checkpoint\"\x9d\x01\n" +
 	"\rRevokeRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xa3\x01\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\"\xa3\x01\n" +
 	"\x0eRevokeResponse\x126\n" +
 	"\n" +
 	"revocation\x18\x01 \x01(\v2\x16.sekisho.v1.RevocationR\n" +
