@@ -209,7 +209,12 @@ func (t *traveller) begin(ctx context.Context, c *claim, pass *sekisho.Pass, to 
 	ready := make(chan error, 2)
 	s := t.gateway.newSession(pass, t.arrival, &entry{t.conn, ready, secured}, t.cancel)
 	s.depth, s.proof = t.outer.depth+1, t.proofOf(c, pass)
+	s.cameWith(c.certificate)
 	if err := t.gateway.enter(s); err != nil {
+		return err
+	}
+	if err := t.gateway.stillGood(c.certificate); err != nil {
+		t.gateway.leave(s)
 		return err
 	}
 	t.walks.Go(func() {
@@ -222,6 +227,22 @@ func (t *traveller) begin(ctx context.Context, c *claim, pass *sekisho.Pass, to 
 	})
 	to.secured = secured
 	return <-ready
+}
+
+// stillGood asks again about the certificate of who has come in just now: what is revoked ends those who are in, and whoever
+// was on the way in at that moment must not be missed. nil is none.
+func (g *Gateway) stillGood(certificate *ssh.Certificate) error {
+	if certificate == nil {
+		return nil
+	}
+	return g.cfg.Revoked(certificate)
+}
+
+// cameWith says by which certificate a session was let in.
+func (s *session) cameWith(certificate *ssh.Certificate) {
+	if certificate != nil {
+		s.Serial, s.CA = certificate.Serial, ssh.FingerprintSHA256(certificate.SignatureKey)
+	}
 }
 
 // known tells whoever counts the unknown that this is none of them any more.

@@ -86,6 +86,9 @@ func (g *Gateway) checkCertificate(client netip.Addr, key ssh.PublicKey, princip
 	if !bytes.Equal(certificate.SignatureKey.Marshal(), g.cfg.UserCA.Marshal()) {
 		return nil, errors.New("signed by a foreign CA")
 	}
+	if err := g.cfg.Revoked(certificate); err != nil {
+		return nil, err
+	}
 	if uint64(g.cfg.Now().Unix()) >= certificate.ValidBefore {
 		return nil, &sekisho.Refusal{Sentence: "Your certificate has expired.", Next: "Run: sekisho login --agent"}
 	}
@@ -121,7 +124,7 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 		Config:            algorithms(),
 		User:              s.Login,
 		HostKeyAlgorithms: hostAlgorithms,
-		HostKeyCallback:   checker.CheckHostKey,
+		HostKeyCallback:   s.gateway.unrevoked(checker.CheckHostKey),
 		ClientVersion:     serverVersion,
 		Auth: []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			select {
@@ -145,6 +148,18 @@ func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd,
 		return nil, fmt.Errorf("log in to target %s: %w", s.Target, err)
 	}
 	return shaken(s.far, &sshEnd{conn, channels, requests})
+}
+
+// unrevoked refuses host certificates that are revoked, before anything else is looked at.
+func (g *Gateway) unrevoked(check ssh.HostKeyCallback) ssh.HostKeyCallback {
+	return func(host string, remote net.Addr, key ssh.PublicKey) error {
+		if certificate, ok := key.(*ssh.Certificate); ok {
+			if err := g.cfg.Revoked(certificate); err != nil {
+				return &sekisho.Refusal{Sentence: "The host certificate of the target is revoked.", Next: "Tell an administrator.", Cause: err}
+			}
+		}
+		return check(host, remote, key)
+	}
 }
 
 // serve runs the server's side of an SSH handshake within handshakeTime, unless a step of it takes charge of the

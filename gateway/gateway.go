@@ -48,6 +48,9 @@ type Config struct {
 	// Recall finds the live sign-in behind a user certificate. The signature has been checked before; whether the sign-in
 	// still lives has not. Where it has ended the error wraps sekisho.ErrEnded, and the pass says whose it was.
 	Recall func(context.Context, *ssh.Certificate) (*sekisho.Pass, error)
+	// Revoked reports that a certificate is revoked: a user's, or a target's host certificate. The signature has been or will
+	// be checked besides. For a user's the error is a refusal.
+	Revoked func(*ssh.Certificate) error
 	// Decide judges the pass by the policies in force.
 	Decide func(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error)
 	// Note writes an event to the audit log. It returns when the event is durable.
@@ -157,7 +160,7 @@ func New(cfg Config) (*Gateway, error) {
 	switch {
 	case cfg.Identify == nil, cfg.Recall == nil, cfg.Decide == nil, cfg.Note == nil, cfg.Record == nil,
 		cfg.Certify == nil, cfg.Reach == nil, cfg.HostSigner == nil, cfg.Find == nil, cfg.Reachable == nil,
-		cfg.Prove == nil:
+		cfg.Prove == nil, cfg.Revoked == nil:
 		return nil, errors.New("gateway: a port is missing")
 	case cfg.UserCA == nil, cfg.HostCA == nil:
 		return nil, errors.New("gateway: a CA key is missing")

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type house struct {
 	deciding                    chan struct{}                          // when set, Decide waits for it
 	program                     func(ssh.Channel, <-chan *ssh.Request) // what the target runs
 	find                        map[string]string                      // the targets that hosts mean
+	revoked                     atomic.Pointer[uint64]                 // a serial
 	// sshd, when set, is what the target does with a connection once somebody has logged in.
 	sshd func(ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request)
 }
@@ -108,6 +110,12 @@ func newHouse(t *testing.T, change ...func(*gateway.Config)) *house {
 			}
 			pass := h.pass
 			return &pass, nil
+		},
+		Revoked: func(c *ssh.Certificate) error {
+			if revoked := h.revoked.Load(); revoked != nil && c.Serial == *revoked {
+				return &sekisho.Refusal{Sentence: "This certificate is revoked."}
+			}
+			return nil
 		},
 		Decide: func(_ context.Context, p *sekisho.Pass, _ netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
 			if h.deciding != nil {

@@ -90,9 +90,11 @@ func TestMalloryAtEveryWay(t *testing.T) {
 			"other address":   {principals: []string{"gateway"}, change: from("192.0.2.0/24"), hears: "from another address"},
 			"bad address":     {principals: []string{"gateway"}, change: from("127.0.0.1/99"), hears: "from another address"},
 			"no address":      {principals: []string{"gateway"}, change: from(""), hears: "from another address"},
+			"revoked":         {principals: []string{"gateway"}, change: func(c *ssh.Certificate) { c.Serial = 7 }, hears: "is revoked"},
 			"address in IPv6": {principals: []string{"gateway"}, change: from("::ffff:127.0.0.1"), hears: "from another address"},
 		} {
 			w := newWays(t)
+			w.revoked.Store(new(uint64(7)))
 			shows := &terminal{}
 			change := c.change
 			if change == nil {

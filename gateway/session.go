@@ -89,6 +89,7 @@ func (g *Gateway) newSession(pass *sekisho.Pass, a arrival, w way, cancel contex
 		Session: sekisho.Session{
 			ID: sekisho.NewID("ses"), SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
 			ClientAddress: a.client.String(), Gateway: g.cfg.Name, Started: now.UTC(), Way: a.way, Parent: a.parent,
+			Key: pass.Key, Request: pass.ID,
 		},
 	}
 }

@@ -59,7 +59,11 @@ func (g *Gateway) receive(ctx context.Context, t *traveller, pass *sekisho.Pass,
 		Session: sekisho.Session{
 			ID: sekisho.NewID("vis"), SignIn: pass.SignIn, Identity: pass.Identity, ClientAddress: t.client.String(),
 			Gateway: g.cfg.Name, Started: g.cfg.Now().UTC(), Way: t.way,
+			Key: pass.Key, Request: pass.ID,
 		},
+	}
+	if c.certificate != nil {
+		v.Serial, v.CA = c.certificate.Serial, ssh.FingerprintSHA256(c.certificate.SignatureKey)
 	}
 	v.settled = make(chan struct{})
 	v.ctx, v.cancel = context.WithCancel(ctx)
@@ -69,6 +73,10 @@ func (g *Gateway) receive(ctx context.Context, t *traveller, pass *sekisho.Pass,
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { g.leaveVisit(v) })
+	if err := g.stillGood(c.certificate); err != nil {
+		v.cancel()
+		return nil, err
+	}
 	if err := g.cfg.Note(ctx, v.event(sekisho.EventVisit)); err != nil {
 		v.cancel()
 		return nil, fmt.Errorf("note visit: %w", err)

@@ -212,6 +212,7 @@ func (h *house) openDoors() (err error) {
 
 		Identify:   h.identify,
 		Recall:     h.recall,
+		Revoked:    func(*ssh.Certificate) error { return nil },
 		Decide:     h.decide,
 		Note:       h.events.Append,
 		Record:     h.recorder.record,
