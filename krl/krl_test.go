@@ -99,7 +99,7 @@ func TestCanonical(t *testing.T) {
 		Number: 7, Generated: at.Add(time.Millisecond).In(time.FixedZone("", 3600)), Comment: "people",
 		Authorities: []krl.Authority{
 			{KeyIDs: []string{"z", "z"}},
-			{Key: cb, Serials: []krl.Range{{First: 1 << 40, Last: math.MaxUint64}, {First: 5, Last: 1 << 40}}},
+			{Key: cb, Serials: []krl.Range{{First: 1<<40 + 1, Last: math.MaxUint64}, {First: 5, Last: 1 << 40}, {First: 6, Last: 7}}},
 			{Key: ca, Serials: krl.Serials(900, 3, 1), KeyIDs: []string{"b"}},
 			{Key: ca, Serials: []krl.Range{{First: 1, Last: 2}}, KeyIDs: []string{"b", "a"}},
 			{Key: signer(t).PublicKey()},
@@ -233,6 +233,7 @@ func TestParseRefuses(t *testing.T) {
 		"bitmap with serial 0":     header() + of(section(0x22, numbers(0)+str("\x01"))),
 		"bitmap negative":          header() + of(section(0x22, numbers(1)+str("\x80"))),
 		"bitmap over the end":      header() + of(section(0x22, numbers(math.MaxUint64)+str("\x02"))),
+		"bitmap round the end":     header() + of(section(0x22, numbers(math.MaxUint64)+str("\x04"))),
 		"bitmap too long":          header() + of(section(0x22, numbers(1)+str("\x01"+strings.Repeat("x", 2048)))),
 		"bitmap and more":          header() + of(section(0x22, numbers(1)+str("\x01")+"x")),
 		"key ID cut":               header() + of(section(0x23, str("abc")[:6])),
@@ -289,6 +290,36 @@ func TestParseTakes(t *testing.T) {
 	}
 	if !bytes.Equal(marshal(t, parse(t, marshal(t, l))), marshal(t, l)) {
 		t.Error("a key of a type that is not known is lost")
+	}
+}
+
+// sshd compares the bytes of keys: a number written in a longer way is another key.
+func TestKeysAreBytes(t *testing.T) {
+	key := mixed(t)[0].PublicKey()
+	modulus := key.(ssh.CryptoPublicKey).CryptoPublicKey().(*rsa.PublicKey).N.Bytes()
+	odd := str("ssh-rsa") + str("\x00\x01\x00\x01") + str("\x00"+string(modulus))
+	if k, err := ssh.ParsePublicKey([]byte(odd)); err != nil || !bytes.Equal(k.Marshal(), key.Marshal()) {
+		t.Fatalf("this is to be the same key: %v", err)
+	}
+	list := []byte(header() + section(2, str(odd)))
+	l := parse(t, list)
+	if _, yes := l.Revoked(key); yes || ask(t, list, key)[0] {
+		t.Error("a key is revoked by other bytes")
+	}
+	list = []byte(header() + section(1, str(odd)+str("")+section(0x20, numbers(4))))
+	agree(t, list, []ssh.PublicKey{key})
+	if a := parse(t, list).Authorities[0]; !bytes.Equal(a.Key.Marshal(), key.Marshal()) {
+		t.Error("sshd compares CAs by value")
+	}
+}
+
+func TestParseKeepsNoInput(t *testing.T) {
+	key := signer(t).PublicKey()
+	list := marshal(t, &krl.List{Keys: []ssh.PublicKey{key}})
+	l := parse(t, list)
+	clear(list)
+	if _, yes := l.Revoked(key); !yes {
+		t.Error("the list has changed with the bytes that it was read from")
 	}
 }
 
