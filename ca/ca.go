@@ -22,7 +22,10 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -42,8 +45,19 @@ const (
 
 // Config is what an Authority is made of.
 type Config struct {
-	// User, Gateway and Host are the three CA keys: Ed25519 or ECDSA, and not one key twice.
+	// CAs are those that are kept, each with its keys. Their private keys are opened when they are first needed.
+	CAs []*sekisho.CA
+	// User, Gateway and Host are keys of the three CAs that every house has, where CAs does not name them: each issues.
+	// Ed25519 or ECDSA, and not one key twice.
 	User, Gateway, Host crypto.Signer
+	// Open opens a private key in its key store. Nil: CAs names no key that is needed.
+	Open func(ctx context.Context, store string) (Opened, error)
+	// Create makes a private key for a CA and says where: at the URI that is asked for, or where it sees fit if that is
+	// empty. kind is as in the API; empty: what the store does best. Nil: no keys are made.
+	Create func(ctx context.Context, ca, store, kind string) (string, Opened, error)
+	// Save keeps a CA, if what is kept has the revision before; the error wraps sekisho.ErrTaken where it has not. Nil:
+	// nothing is kept.
+	Save func(context.Context, *sekisho.CA) error
 	// Note appends the events to the audit log as one group and returns when they are durable. It fills in
 	// Seq. The log must hold a line already when the first certificate is asked for: OpenSSH's revocation
 	// lists cannot name serial 0.
@@ -58,8 +72,12 @@ type Config struct {
 
 // Authority signs SSH certificates. It is safe for use by many goroutines.
 type Authority struct {
-	cas  map[string]*authority // by name: the key that issues
-	note func(ctx context.Context, events ...*sekisho.Event) error
+	rings  atomic.Pointer[rings]
+	step   sync.Mutex // held while a key steps, and over no signature
+	open   func(ctx context.Context, store string) (Opened, error)
+	create func(ctx context.Context, ca, store, kind string) (string, Opened, error)
+	save   func(context.Context, *sekisho.CA) error
+	note   func(ctx context.Context, events ...*sekisho.Event) error
 	// refuse says what is revoked.
 	refuse func(KeyID, *sekisho.CertificateRecord) error
 	now    func() time.Time
@@ -72,97 +90,96 @@ const (
 	HostCA    = "host"    // signs host certificates
 )
 
-// authority is one CA key with what is computed once.
-type authority struct {
-	signer      ssh.Signer
-	line        string
-	fingerprint string
-	marshalled  string
-}
-
 // New makes an Authority.
 func New(cfg Config) (*Authority, error) {
 	if cfg.Note == nil {
 		return nil, errors.New("ca: no Note: certificates that are not in the audit log are not made")
 	}
-	a := &Authority{note: cfg.Note, refuse: cfg.Refuse, now: cfg.Now, cas: make(map[string]*authority)}
+	a := &Authority{open: cfg.Open, create: cfg.Create, save: cfg.Save, note: cfg.Note, refuse: cfg.Refuse, now: cfg.Now}
 	if a.now == nil {
 		a.now = time.Now
 	}
 	if a.refuse == nil {
 		a.refuse = func(KeyID, *sekisho.CertificateRecord) error { return nil }
 	}
+	all := &rings{byName: map[string]*ring{}, owner: map[string]string{}}
+	for _, c := range cfg.CAs {
+		if err := all.add(a.ring(c, nil)); err != nil {
+			return nil, err
+		}
+	}
 	for _, k := range []struct {
 		name string
 		key  crypto.Signer
 	}{{UserCA, cfg.User}, {GatewayCA, cfg.Gateway}, {HostCA, cfg.Host}} {
-		made, err := newAuthority(k.key)
-		if err != nil {
-			return nil, fmt.Errorf("%s CA key: %w", k.name, err)
+		if all.byName[k.name] != nil {
+			continue
 		}
-		if a.owns(made.marshalled) {
-			return nil, fmt.Errorf("%s CA key: it is another CA's key too; each CA needs its own", k.name)
+		if err := all.add(a.given(k.name, k.key)); err != nil {
+			return nil, err
 		}
-		a.cas[k.name] = made
 	}
+	a.rings.Store(all)
 	return a, nil
 }
 
-// issuing gives the key that signs for a CA.
-func (a *Authority) issuing(name string) (*authority, error) {
-	c, ok := a.cas[name]
-	if !ok {
-		return nil, fmt.Errorf("there is no CA %.60q", name)
-	}
-	return c, nil
-}
-
-func newAuthority(key crypto.Signer) (*authority, error) {
+// given makes the ring of a CA with one key that is at hand.
+func (a *Authority) given(name string, key crypto.Signer) (*ring, error) {
 	if key == nil {
-		return nil, errors.New("there is none")
+		return nil, fmt.Errorf("%s CA key: there is none", name)
 	}
 	signer, err := ssh.NewSignerFromSigner(key)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s CA key: %w", name, err)
 	}
-	switch signer.PublicKey().Type() {
-	case ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384:
-	default:
-		return nil, fmt.Errorf("it is %s: want Ed25519 or ECDSA", signer.PublicKey().Type())
-	}
-	return &authority{
-		signer:      signer,
-		line:        Line(signer.PublicKey()),
-		fingerprint: ssh.FingerprintSHA256(signer.PublicKey()),
-		marshalled:  string(signer.PublicKey().Marshal()),
-	}, nil
+	return a.ring(First(name, TypeOf(name), "", signer.PublicKey(), a.now()), &Opened{Signer: signer})
 }
 
-// owns reports whether a marshalled public key is one of the CAs' own.
-func (a *Authority) owns(marshalled string) bool {
-	for _, c := range a.cas {
-		if c.marshalled == marshalled {
-			return true
-		}
+// TypeOf is what the CAs that every house has sign: "host" for the host CA, "user" for others.
+func TypeOf(name string) string {
+	if name == HostCA {
+		return TypeHost
 	}
-	return false
+	return TypeUser
 }
 
-// UserCA is the public key that signs people's certificates.
-func (a *Authority) UserCA() ssh.PublicKey { return a.cas[UserCA].signer.PublicKey() }
+// What a CA signs.
+const (
+	TypeUser = "user"
+	TypeHost = "host"
+)
 
-// GatewayCA is the public key that signs gateways' certificates.
-func (a *Authority) GatewayCA() ssh.PublicKey { return a.cas[GatewayCA].signer.PublicKey() }
+// Trusts reports whether a certificate that the key signed is one of that CA's: a key of it that is in force.
+func (a *Authority) Trusts(name string, key ssh.PublicKey) bool {
+	r := a.rings.Load().byName[name]
+	if r == nil || key == nil {
+		return false
+	}
+	wire := string(key.Marshal())
+	return slices.ContainsFunc(r.inForce, func(k *authority) bool { return k.marshalled == wire })
+}
 
-// HostCA is the public key that signs host certificates.
-func (a *Authority) HostCA() ssh.PublicKey { return a.cas[HostCA].signer.PublicKey() }
+// UserCA is the public key that signs people's certificates now.
+func (a *Authority) UserCA() ssh.PublicKey { return a.signs(UserCA) }
 
-// Lines are the three public keys as authorized_keys lines without comment and line end.
-type Lines struct{ User, Gateway, Host string }
+// GatewayCA is the public key that signs gateways' certificates now.
+func (a *Authority) GatewayCA() ssh.PublicKey { return a.signs(GatewayCA) }
+
+// HostCA is the public key that signs host certificates now.
+func (a *Authority) HostCA() ssh.PublicKey { return a.signs(HostCA) }
+
+func (a *Authority) signs(name string) ssh.PublicKey {
+	return a.rings.Load().byName[name].issuing.signer.PublicKey()
+}
+
+// Lines are the public keys in force of the three CAs that every house has, as authorized_keys lines without comment and
+// line end; of each CA the issuing one first.
+type Lines struct{ User, Gateway, Host []string }
 
 // Lines gives the CAs' public keys.
 func (a *Authority) Lines() Lines {
-	return Lines{a.cas[UserCA].line, a.cas[GatewayCA].line, a.cas[HostCA].line}
+	all := a.rings.Load()
+	return Lines{all.byName[UserCA].lines, all.byName[GatewayCA].lines, all.byName[HostCA].lines}
 }
 
 // Line is a key or certificate as an authorized_keys line without comment and line end.

@@ -73,6 +73,7 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 	if err := a.refuse(o.id, ev.Certificate); err != nil {
 		return nil, err
 	}
+	by.signs(cert.ValidBefore)
 	if err := a.note(ctx, append(slices.Clone(o.before), ev)...); err != nil {
 		return nil, fmt.Errorf("note certificate: %w", err)
 	}

@@ -28,7 +28,7 @@ type Config struct {
 	Hosts []string `json:"ssh_hosts,omitempty"`
 	// SSHGateway is HOST:PORT of the gateway's SSH port, empty where it has none.
 	SSHGateway string `json:"ssh_gateway,omitempty"`
-	// HostCA is the public key line that signs the targets' host certificates.
+	// HostCA is the public key lines that sign the targets' host certificates, one under the other.
 	HostCA string `json:"host_ca,omitempty"`
 	// RecordingKeys are the public key lines that gateways sign recordings with, AuditKey verifies checkpoints of
 	// the audit log (note format).

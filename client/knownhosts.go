@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,24 +11,52 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// trustHosts makes known_hosts say that the key in line vouches for hosts, and notes it in config. The patterns hold
-// every host because ssh reads this file only for hosts that go through this client, under whatever names and ports the
-// person has configured; the certificate itself names the host.
-func (c *Client) trustHosts(line string, config *Config) error {
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+// maxHostCAs is how many host CA keys known_hosts takes: two are in force at once.
+const maxHostCAs = 16
+
+// trustHosts makes known_hosts say that the keys in lines, one under the other, vouch for hosts, and notes them in config.
+// The patterns hold every host because ssh reads this file only for hosts that go through this client, under whatever names
+// and ports the person has configured; the certificate itself names the host.
+func (c *Client) trustHosts(lines string, config *Config) error {
+	keys, err := hostCAs(lines)
 	if err != nil {
-		return unreachable(c.config.URL, fmt.Errorf("parse the host CA: %w", err))
+		return unreachable(c.config.URL, err)
 	}
-	config.HostCA = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-	want := "@cert-authority " + vouchedHosts(config.SSHGateway) + " " + config.HostCA + "\n"
+	config.HostCA = strings.Join(keys, "\n")
+	var want strings.Builder
+	for _, key := range keys {
+		want.WriteString("@cert-authority " + vouchedHosts(config.SSHGateway) + " " + key + "\n")
+	}
 	got, err := c.home.read(knownHosts)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if string(got) == want {
+	if string(got) == want.String() {
 		return nil
 	}
-	return c.home.write(knownHosts, []byte(want))
+	return c.home.write(knownHosts, []byte(want.String()))
+}
+
+// hostCAs reads public key lines and writes them anew, without comments.
+func hostCAs(lines string) ([]string, error) {
+	var keys []string
+	for rest := []byte(lines); len(bytes.TrimSpace(rest)) > 0; {
+		key, _, options, after, err := ssh.ParseAuthorizedKey(rest)
+		if err == nil && len(options) > 0 {
+			err = errors.New("it has options")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse the host CA: %w", err)
+		}
+		if rest = after; len(keys) == maxHostCAs {
+			return nil, fmt.Errorf("more than %d host CA keys", maxHostCAs)
+		}
+		keys = append(keys, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("no host CA key")
+	}
+	return keys, nil
 }
 
 // vouchedHosts are the hosts of the line in known_hosts. The gateway's SSH port is named where it is not 22, because
@@ -41,12 +70,12 @@ func vouchedHosts(gateway string) string {
 
 // renewHostCA follows a host CA that control has changed since the last login. Control is trusted to do so: it is
 // the one that says whom to connect to.
-func (c *Client) renewHostCA(line string) error {
-	if line == "" {
+func (c *Client) renewHostCA(lines string) error {
+	if lines == "" {
 		return nil
 	}
 	config := c.config
-	if err := c.trustHosts(line, &config); err != nil || config.HostCA == c.config.HostCA {
+	if err := c.trustHosts(lines, &config); err != nil || config.HostCA == c.config.HostCA {
 		return err
 	}
 	return c.remember(config)

@@ -35,7 +35,7 @@ func (d access) Describe(context.Context, *connect.Request[apiv1.DescribeRequest
 	return connect.NewResponse(&apiv1.DescribeResponse{
 		Name:          d.Name,
 		SshHosts:      d.SSHHosts,
-		HostCa:        d.CA.Lines().Host,
+		HostCa:        d.hostCA(),
 		AuditKey:      d.AuditKey,
 		RecordingKeys: d.RecordingKeys,
 		Version:       sekisho.Version,
@@ -181,7 +181,7 @@ func (d access) let(ctx context.Context, q *question, t *sekisho.Target, limits 
 		Certificate: ca.Line(cert),
 		Token:       token,
 		Gateways:    d.Gateways,
-		HostCa:      d.CA.Lines().Host,
+		HostCa:      d.hostCA(),
 		Target:      t.Name,
 		Door:        door,
 		Expires:     timestamppb.New(expires),

@@ -29,7 +29,7 @@ func TestDescribeByPlainJSON(t *testing.T) {
 	if err := json.Unmarshal(must(io.ReadAll(res.Body))(t), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["name"] != "Example & Sons" || got["hostCa"] != h.ca.Lines().Host || got["auditKey"] != h.log.VerifierKey() || got["sshGateway"] != "gw.example.com:2222" {
+	if got["name"] != "Example & Sons" || got["hostCa"] != h.ca.Lines().Host[0] || got["auditKey"] != h.log.VerifierKey() || got["sshGateway"] != "gw.example.com:2222" {
 		t.Errorf("got %v", got)
 	}
 	if to := fmt.Sprint(got["recipients"]); to != "[map[default:true id:rk_0123456789abcdef kem:mlkem768-x25519 label:auditors]]" {
@@ -46,7 +46,7 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := res.Msg
-	if m.Target != "web1" || m.Door != "pass" || m.HostCa != h.ca.Lines().Host || len(m.Gateways) != 1 {
+	if m.Target != "web1" || m.Door != "pass" || m.HostCa != h.ca.Lines().Host[0] || len(m.Gateways) != 1 {
 		t.Errorf("got %v", m)
 	}
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(m.Certificate))

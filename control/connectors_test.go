@@ -90,10 +90,10 @@ func TestJoinAndSync(t *testing.T) {
 		t.Fatalf("got %v", state)
 	}
 	db, web := state.Targets[0], state.Targets[1]
-	if !cmp.Equal(db.TrustedUserCa, []string{h.ca.Lines().Gateway}) {
+	if !cmp.Equal(db.TrustedUserCa, h.ca.Lines().Gateway) {
 		t.Errorf("an audited target trusts %v", db.TrustedUserCa)
 	}
-	if !cmp.Equal(web.TrustedUserCa, []string{h.ca.Lines().User, h.ca.Lines().Gateway}) {
+	if !cmp.Equal(web.TrustedUserCa, slices.Concat(h.ca.Lines().User, h.ca.Lines().Gateway)) {
 		t.Errorf("a target trusts %v", web.TrustedUserCa)
 	}
 	if got := web.Principals["deploy"].GetPrincipals(); !cmp.Equal(got, []string{"deploy:web1"}) || len(web.Principals) != 2 {
@@ -241,7 +241,7 @@ func TestOneBadHostKey(t *testing.T) {
 	if _, err := rack.join(h.invite(false, "web1", "web2"), "rack"); err != nil {
 		t.Fatal(err)
 	}
-	state, err := rack.sync(&apiv1.HostReport{Name: "web1", HostKey: h.ca.Lines().User}, &apiv1.HostReport{Name: "web2", HostKey: h.hostKey()})
+	state, err := rack.sync(&apiv1.HostReport{Name: "web1", HostKey: h.ca.Lines().User[0]}, &apiv1.HostReport{Name: "web2", HostKey: h.hostKey()})
 	if err != nil {
 		t.Fatal(err)
 	}

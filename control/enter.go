@@ -40,7 +40,7 @@ func (d access) Enter(ctx context.Context, req *connect.Request[apiv1.EnterReque
 	}
 	return connect.NewResponse(&apiv1.EnterResponse{
 		Certificate: ca.Line(cert),
-		HostCa:      d.CA.Lines().Host,
+		HostCa:      d.hostCA(),
 		SshGateway:  d.SSHGateway,
 		Expires:     timestamppb.New(time.Unix(int64(cert.ValidBefore), 0)),
 	}), nil

@@ -50,7 +50,7 @@ func TestEnter(t *testing.T) {
 	if got := time.Unix(int64(cert.ValidBefore), 0); !got.Equal(h.now().Add(30*time.Minute)) || !got.Equal(res.Msg.Expires.AsTime()) {
 		t.Errorf("valid until %v, said %v", got, res.Msg.Expires.AsTime())
 	}
-	if res.Msg.SshGateway != "gw.example.com:2222" || res.Msg.HostCa != h.ca.Lines().Host {
+	if res.Msg.SshGateway != "gw.example.com:2222" || res.Msg.HostCa != h.ca.Lines().Host[0] {
 		t.Errorf("got %v", res.Msg)
 	}
 	made := h.events(sekisho.EventCertificate)

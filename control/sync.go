@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,11 +71,11 @@ func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.
 	state := &apiv1.HostState{
 		Name: t.Name,
 		// Audited targets trust the gateway's CA alone: no certificate of a person opens them, whatever it says.
-		TrustedUserCa: []string{lines.Gateway},
+		TrustedUserCa: lines.Gateway,
 		Principals:    make(map[string]*apiv1.Principals, len(t.Logins)),
 	}
 	if !t.Audited {
-		state.TrustedUserCa = []string{lines.User, lines.Gateway}
+		state.TrustedUserCa = slices.Concat(lines.User, lines.Gateway)
 	}
 	for _, l := range t.Logins {
 		state.Principals[l] = &apiv1.Principals{Principals: []string{sekisho.Principal(l, t.Name)}}

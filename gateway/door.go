@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +82,7 @@ func (g *Gateway) checkCertificate(client netip.Addr, key ssh.PublicKey, princip
 	if certificate.CertType != ssh.UserCert {
 		return nil, errors.New("not a user certificate")
 	}
-	if !bytes.Equal(certificate.SignatureKey.Marshal(), g.cfg.UserCA.Marshal()) {
+	if !g.cfg.TrustsUser(certificate.SignatureKey) {
 		return nil, errors.New("signed by a foreign CA")
 	}
 	if err := g.cfg.Revoked(certificate); err != nil {
@@ -113,10 +112,8 @@ func (g *Gateway) checkCertificate(client netip.Addr, key ssh.PublicKey, princip
 // gateway's certificate is shown only after admitted is closed.
 func (s *session) login(ctx context.Context, admitted <-chan struct{}) (*sshEnd, error) {
 	checker := &ssh.CertChecker{
-		Clock: s.gateway.cfg.Now,
-		IsHostAuthority: func(key ssh.PublicKey, _ string) bool {
-			return bytes.Equal(key.Marshal(), s.gateway.cfg.HostCA.Marshal())
-		},
+		Clock:           s.gateway.cfg.Now,
+		IsHostAuthority: func(key ssh.PublicKey, _ string) bool { return s.gateway.cfg.TrustsHost(key) },
 		IsUserAuthority: func(ssh.PublicKey) bool { return false },
 	}
 	var unproved ssh.ConnMetadata

@@ -71,8 +71,9 @@ type Config struct {
 
 	// HostSigner gives the gateway's host key with a certificate for the names that the user may have asked for.
 	HostSigner func(ctx context.Context, names ...string) (ssh.Signer, error)
-	// UserCA signs the certificates that users show, HostCA those that targets show.
-	UserCA, HostCA ssh.PublicKey
+	// TrustsUser reports whether a key signs the certificates that users show, TrustsHost whether it signs those of targets.
+	// Each may change while a CA goes over to another key.
+	TrustsUser, TrustsHost func(ssh.PublicKey) bool
 
 	Now func() time.Time
 	Log *slog.Logger
@@ -162,8 +163,8 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Certify == nil, cfg.Reach == nil, cfg.HostSigner == nil, cfg.Find == nil, cfg.Reachable == nil,
 		cfg.Prove == nil, cfg.Revoked == nil:
 		return nil, errors.New("gateway: a port is missing")
-	case cfg.UserCA == nil, cfg.HostCA == nil:
-		return nil, errors.New("gateway: a CA key is missing")
+	case cfg.TrustsUser == nil, cfg.TrustsHost == nil:
+		return nil, errors.New("gateway: it is missing whom to trust")
 	case cfg.Now == nil, cfg.Log == nil:
 		return nil, errors.New("gateway: clock or log is missing")
 	}

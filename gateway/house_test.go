@@ -147,7 +147,7 @@ func newHouse(t *testing.T, change ...func(*gateway.Config)) *house {
 		Prove: func(context.Context, gateway.Question) (*gateway.Challenge, error) {
 			return nil, &sekisho.Refusal{Sentence: "Nobody can be asked."}
 		},
-		UserCA: h.userCA.PublicKey(), HostCA: h.hostCA.PublicKey(),
+		TrustsUser: only(h.userCA), TrustsHost: only(h.hostCA),
 	}
 	for _, f := range change {
 		f(&config)
@@ -424,4 +424,9 @@ func (m *memoryTape) said(kind recording.Kind) string {
 		}
 	}
 	return b.String()
+}
+
+// only trusts one CA's key.
+func only(authority ssh.Signer) func(ssh.PublicKey) bool {
+	return func(key ssh.PublicKey) bool { return string(key.Marshal()) == string(authority.PublicKey().Marshal()) }
 }

@@ -222,8 +222,9 @@ func (h *house) openDoors() (err error) {
 		Reachable:  h.reachable,
 		Prove:      h.prove,
 		HostSigner: h.hosts.signer,
-		UserCA:     h.ca.UserCA(), HostCA: h.ca.HostCA(),
-		Now: time.Now, Log: h.log,
+		TrustsUser: func(key ssh.PublicKey) bool { return h.ca.Trusts(ca.UserCA, key) },
+		TrustsHost: func(key ssh.PublicKey) bool { return h.ca.Trusts(ca.HostCA, key) },
+		Now:        time.Now, Log: h.log,
 	})
 	return err
 }
