@@ -154,6 +154,9 @@ type PublishedKey struct {
 	WithdrawnBy   string    `json:"withdrawn_by,omitempty"`
 }
 
+// InForce reports whether it is neither withdrawn nor expired at that time. Whether it may log in is for the policies to say.
+func (k *PublishedKey) InForce(now time.Time) bool { return k.Withdrawn.IsZero() && now.Before(k.Expires) }
+
 // CertificateQuery picks certificates; what is empty picks all.
 type CertificateQuery struct {
 	Subject, Issuer, Principal, Key, SignIn, Request, Target, CA, Type string
@@ -163,4 +166,14 @@ type CertificateQuery struct {
 	Limit   int
 	// Before keeps smaller serials; 0: all.
 	Before int64
+}
+
+// PublishedKeyQuery picks published keys; what is empty picks all.
+type PublishedKeyQuery struct {
+	Fingerprint, Target, Person string
+	// InForceAt keeps those that are neither withdrawn nor expired at that time.
+	InForceAt time.Time
+	Limit     int
+	// Before keeps those that were published before the one with that ID.
+	Before string
 }

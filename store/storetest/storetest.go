@@ -46,6 +46,12 @@ type Store interface {
 	EndToken(ctx context.Context, id string, at time.Time) (bool, error)
 	UseToken(ctx context.Context, id string, at time.Time) error
 
+	AddPublishedKey(ctx context.Context, k *sekisho.PublishedKey) error
+	PublishedKey(ctx context.Context, id string) (*sekisho.PublishedKey, error)
+	PublishedKeys(ctx context.Context, fingerprint string) ([]*sekisho.PublishedKey, error)
+	FindPublishedKeys(ctx context.Context, q sekisho.PublishedKeyQuery) ([]*sekisho.PublishedKey, error)
+	WithdrawPublishedKey(ctx context.Context, id, by string, at time.Time) (bool, error)
+
 	audit.Store
 }
 
@@ -61,6 +67,7 @@ func Run(t *testing.T, open Opener) {
 		{"Pending", pending}, {"PendingTakenOnce", pendingTakenOnce}, {"PendingSwept", pendingSwept},
 		{"SignIn", signIn}, {"SignIns", signIns}, {"SignInStaysEnded", signInStaysEnded},
 		{"Targets", targets}, {"TargetAt", targetAt}, {"AddressesAreTheirs", addressesAreTheirs}, {"Connectors", connectors}, {"ConnectorStaysEnded", connectorStaysEnded},
+		{"PublishedKeys", publishedKeys}, {"PublishedKeyWithdrawnOnce", publishedKeyWithdrawnOnce},
 		{"Recording", recording}, {"Recordings", recordings},
 		{"Token", token}, {"Tokens", tokens}, {"TokenUsed", tokenUsed},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},

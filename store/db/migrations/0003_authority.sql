@@ -53,8 +53,20 @@ CREATE TABLE tokens (
 
 CREATE TABLE published_keys (
 	id        TEXT PRIMARY KEY,
+	published BIGINT NOT NULL,
 	expires   BIGINT NOT NULL,
 	withdrawn BIGINT,
+	key       TEXT NOT NULL, -- fingerprint
+	person    TEXT NOT NULL, -- subject of who published it
 	body      TEXT NOT NULL
 );
+CREATE INDEX published_keys_published ON published_keys (published, id);
 CREATE INDEX published_keys_expires ON published_keys (expires);
+CREATE INDEX published_keys_key ON published_keys (key, published, id);
+CREATE INDEX published_keys_person ON published_keys (person, published, id);
+
+CREATE TABLE published_key_targets (
+	target TEXT NOT NULL,
+	id     TEXT NOT NULL,
+	PRIMARY KEY (target, id)
+);
