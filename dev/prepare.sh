@@ -39,7 +39,9 @@ if [ "${1:-}" = test ]; then # the demo can do without
 	need node nodejs         # the browser's reader of recordings, and its package manager
 	need npm npm
 	need "${CC:-gcc}" "gcc libc6-dev" # the race detector and PKCS#11 want a C compiler
-	need softhsm2-util softhsm2 # a PKCS#11 token, for keys that open recordings
+	need softhsm2-util softhsm2 # a PKCS#11 token, for keys that open recordings and CA keys
+	need swtpm swtpm         # a TPM, for CA keys
+	need openssl openssl     # encrypts key files in its own way
 	for_clients
 fi
 

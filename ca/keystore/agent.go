@@ -57,7 +57,7 @@ func (p agentPlace) fail(err error) error {
 var errNoSocket = errors.New("SSH_AUTH_SOCK is not set")
 
 func (p agentPlace) open(ctx context.Context, o Options) (Key, error) {
-	r, err := openRemote(ctx, store{dial: func(ctx context.Context) (link, error) { return p.dial(ctx, o) }, fail: p.fail, links: agentLinks}, o.Timeout)
+	r, err := openRemote(ctx, store{dial: func(ctx context.Context) (link, error) { return p.dial(ctx, o) }, fail: p.fail, links: agentLinks, whole: true}, o.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -167,13 +167,7 @@ func (k *agentKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOp
 	if opts.HashFunc() != hash {
 		return nil, k.fail(fmt.Errorf("sign: hash %d with a key of type %T: an agent signs with %d", opts.HashFunc(), k.known, hash))
 	}
-	signed := message
-	if hash != 0 {
-		h := hash.New()
-		h.Write(message)
-		signed = h.Sum(nil)
-	}
-	return k.remote.sign(message, signed, hash)
+	return k.remote.sign(context.Background(), message, digestOf(hash, message), hash)
 }
 
 var _ crypto.MessageSigner = (*agentKey)(nil)

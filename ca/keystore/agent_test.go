@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -41,13 +40,7 @@ func (a *sshAgent) start(t testing.TB) {
 	if err := a.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 500 {
-		if _, err := os.Stat(a.socket); err == nil {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("the agent does not start")
+	awaitSocket(t, a.socket)
 }
 
 func (a *sshAgent) stop() {

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -204,4 +205,17 @@ func benchmark(b *testing.B, uri string, o keystore.Options) {
 			}
 		})
 	})
+}
+
+// awaitSocket waits until somebody listens.
+func awaitSocket(t testing.TB, path string) {
+	t.Helper()
+	for range 1000 {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("nobody listens at %s", path)
 }

@@ -135,6 +135,7 @@ type place interface {
 var schemes = map[string]func(rest string) (place, error){
 	"file":  readFilePlace,
 	"agent": readAgentPlace,
+	"tpm":   readTPMPlace,
 }
 
 // Open opens the key that the URI names. The error wraps ErrNotFound when the store is there and the key is not, ErrSecret

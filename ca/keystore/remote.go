@@ -28,6 +28,10 @@ type store struct {
 	fail func(error) error
 	// links bounds how many there are at once.
 	links int
+	// whole: it signs whole messages, not digests.
+	whole bool
+	// brief: a link is let go after each use, because others wait for the store.
+	brief bool
 	// done is called when the last link is closed for good; it may be nil.
 	done func() error
 }
@@ -70,8 +74,46 @@ func openRemote(ctx context.Context, s store, timeout time.Duration) (*remote, e
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.prove(ctx)
+	}
 	if err != nil {
-		return nil, errors.Join(err, r.Close())
+		r.Close() // what it says is no news
+		return nil, err
+	}
+	return r, nil
+}
+
+// trial is signed when a key is opened, and is no certificate.
+const trial = "sekisho: can this key sign?"
+
+// prove finds out whether the store signs at all: a passphrase, a permission or a key's use may be wrong, which is better
+// known at the start.
+func (r *remote) prove(ctx context.Context) error {
+	hash := messageHash(r.known)
+	data, signed := []byte(trial), digestOf(hash, []byte(trial))
+	if !r.whole {
+		data = signed
+	}
+	_, err := r.sign(ctx, data, signed, hash)
+	return err
+}
+
+// digestOf is what a key signs of a message.
+func digestOf(hash crypto.Hash, message []byte) []byte {
+	if hash == 0 {
+		return message
+	}
+	h := hash.New()
+	h.Write(message)
+	return h.Sum(nil)
+}
+
+// openKey is openRemote for stores that sign digests.
+func openKey(ctx context.Context, s store, timeout time.Duration) (Key, error) {
+	r, err := openRemote(ctx, s, timeout)
+	if err != nil {
+		return nil, err // and no *remote that is nil, which would be a Key that is not
 	}
 	return r, nil
 }
@@ -87,13 +129,13 @@ func (r *remote) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 	if (hash == 0) != (messageHash(r.known) == 0) {
 		return nil, r.fail(fmt.Errorf("sign: a key of type %T does not sign with hash %d", r.known, hash))
 	}
-	return r.sign(digest, digest, hash)
+	return r.sign(context.Background(), digest, digest, hash)
 }
 
 // sign hands data to the store, and verifies the signature against what the key signs: a digest or a message.
-func (r *remote) sign(data, signed []byte, hash crypto.Hash) (signature []byte, err error) {
+func (r *remote) sign(ctx context.Context, data, signed []byte, hash crypto.Hash) (signature []byte, err error) {
 	signatures := make(chan []byte, 1)
-	err = r.do(context.Background(), func(ctx context.Context, l link) error {
+	err = r.do(ctx, func(ctx context.Context, l link) error {
 		s, err := l.sign(ctx, data, hash)
 		if err == nil {
 			err = verify(r.known, signed, s)
@@ -247,7 +289,7 @@ func (r *remote) take() link {
 // keep puts a link that works aside for the next who needs one.
 func (r *remote) keep(l link) error {
 	r.mu.Lock()
-	if !r.closed {
+	if !r.closed && !r.brief {
 		r.idle = append(r.idle, l)
 		l = nil
 	}

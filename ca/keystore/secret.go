@@ -3,11 +3,13 @@ package keystore
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/sekisho/sekisho/ca/keyfile"
 )
@@ -81,4 +83,44 @@ func credential(o Options, name string) ([]byte, error) {
 		return nil, fmt.Errorf("credential %s: the service has none of that name: add LoadCredential=%s:FILE to its unit", name, name)
 	}
 	return text, err
+}
+
+// secret is a passphrase or PIN that a store asks for again and again. It is read anew each time, so that it can be
+// changed; one that was typed is kept. One that the store refused is not tried again: stores lock after a few.
+type secret struct {
+	source  source
+	options Options
+	what    string
+
+	mu      sync.Mutex
+	typed   []byte
+	refused [sha256.Size]byte
+}
+
+var errRefusedBefore = fmt.Errorf("%w: it was refused before, and is not tried again so that the store does not lock", ErrSecret)
+
+func (s *secret) get(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := bytes.Clone(s.typed)
+	if text == nil {
+		var err error
+		if text, err = s.source.find(ctx, s.options, s.what); err != nil {
+			return nil, err
+		}
+		if !s.source.named() {
+			s.typed = bytes.Clone(text)
+		}
+	}
+	if sha256.Sum256(text) == s.refused {
+		return nil, errRefusedBefore
+	}
+	return text, nil
+}
+
+// wrong remembers that the store did not take it.
+func (s *secret) wrong(text []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = sha256.Sum256(text)
 }
