@@ -196,3 +196,7 @@ func makeAuthority(key *ecdsa.PrivateKey, path, name string, now time.Time) (*x5
 	}
 	return x509.ParseCertificate(der)
 }
+
+func plain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("@._+=:-", c) >= 0
+}

@@ -44,7 +44,7 @@ func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error
 		// OpenSSH takes a certificate without principals as good for every name.
 		return nil, fmt.Errorf("certificate for %s: no principals", o.id.Subject)
 	}
-	if n := len(o.id.prefix()); n > maxKeyID-24 {
+	if n := len(o.id.Prefix()); n > sekisho.MaxKeyID-24 {
 		return nil, fmt.Errorf("certificate for %.60s: key ID of %d bytes is too long", o.id.Subject, n)
 	}
 	by, err := a.issuing(o.ca)
@@ -100,7 +100,7 @@ func (o *order) record(cert *ssh.Certificate, ca string) *sekisho.CertificateRec
 	return &sekisho.CertificateRecord{
 		Issuer:      o.id.Issuer,
 		Type:        kind,
-		KeyID:       o.id.prefix(),
+		KeyID:       o.id.Prefix(),
 		Key:         ssh.FingerprintSHA256(cert.Key),
 		CA:          ca,
 		Principals:  cert.ValidPrincipals,

@@ -36,6 +36,10 @@ type DB struct {
 
 	// newest is the latest time any caller has named, swept the one at the last sweep (nanoseconds).
 	newest, swept atomic.Int64
+
+	// inventory is the serial up to which all certificates are in the table; held while more are brought there.
+	inventory atomic.Int64
+	catching  sync.Mutex
 }
 
 var _ audit.Store = (*DB)(nil)

@@ -51,6 +51,8 @@ type Store interface {
 	PublishedKeys(ctx context.Context, fingerprint string) ([]*sekisho.PublishedKey, error)
 	FindPublishedKeys(ctx context.Context, q sekisho.PublishedKeyQuery) ([]*sekisho.PublishedKey, error)
 	WithdrawPublishedKey(ctx context.Context, id, by string, at time.Time) (bool, error)
+	CatchUpCertificates(ctx context.Context) error
+	Certificates(ctx context.Context, q sekisho.CertificateQuery) ([]*sekisho.Event, error)
 
 	audit.Store
 }
@@ -70,6 +72,7 @@ func Run(t *testing.T, open Opener) {
 		{"PublishedKeys", publishedKeys}, {"PublishedKeyWithdrawnOnce", publishedKeyWithdrawnOnce},
 		{"Recording", recording}, {"Recordings", recordings},
 		{"Token", token}, {"Tokens", tokens}, {"TokenUsed", tokenUsed},
+		{"Certificates", certificates}, {"CertificatesCatchUp", certificatesCatchUp}, {"CertificatesMany", certificatesMany},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
 		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
 	} {

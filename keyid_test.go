@@ -1,4 +1,4 @@
-package ca_test
+package sekisho_test
 
 import (
 	"strings"
@@ -6,11 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/sekisho/sekisho/ca"
+	"github.com/sekisho/sekisho"
 )
 
 func TestKeyID(t *testing.T) {
-	for want, id := range map[string]ca.KeyID{
+	for want, id := range map[string]sekisho.KeyID{
 		"alice@example.com/people/sin_x/tok_y/7": {Subject: "alice@example.com", Issuer: "people", SignIn: "sin_x", Request: "tok_y", Serial: 7},
 		"web1/hosts/-/-/18446744073709551615":    {Subject: "web1", Issuer: "hosts", Serial: 1<<64 - 1},
 		"%2D/people/%2F%25/%0A/0":                {Subject: "-", Issuer: "people", SignIn: "/%", Request: "\n"},
@@ -19,7 +19,7 @@ func TestKeyID(t *testing.T) {
 		if id.String() != want {
 			t.Errorf("%+v writes %s, want %s", id, id, want)
 		}
-		got, err := ca.ParseKeyID(want)
+		got, err := sekisho.ParseKeyID(want)
 		if err != nil {
 			t.Error(err)
 		}
@@ -31,7 +31,7 @@ func TestKeyID(t *testing.T) {
 		"", "a/b/c/d", "a/b/c/d/1/2", "a/b/c/d/01", "a/b/c/d/+1", "a/b/c/d/-1", "a/b/c/d/18446744073709551616", "/b/c/d/1",
 		"a b/b/c/d/1", "%61/b/c/d/1", "%2d/b/c/d/1", "%2/b/c/d/1", "%/b/c/d/1", "%GG/b/c/d/1", "%+1/b/c/d/1", strings.Repeat("a", 3000) + "/b/c/d/1",
 	} {
-		if got, err := ca.ParseKeyID(bad); err == nil {
+		if got, err := sekisho.ParseKeyID(bad); err == nil {
 			t.Errorf("%.80q parses as %+v", bad, got)
 		}
 	}
@@ -42,12 +42,12 @@ func FuzzKeyID(f *testing.F) {
 	f.Add("alice@example.com", "people", "sin_x", "tok_y", uint64(1))
 	f.Add("-", "", "/", "%2D", uint64(0))
 	f.Fuzz(func(t *testing.T, subject, issuer, signIn, request string, serial uint64) {
-		id := ca.KeyID{Subject: subject, Issuer: issuer, SignIn: signIn, Request: request, Serial: serial}
+		id := sekisho.KeyID{Subject: subject, Issuer: issuer, SignIn: signIn, Request: request, Serial: serial}
 		text := id.String()
 		if strings.Count(text, "/") != 4 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			t.Fatalf("%q", text)
 		}
-		got, err := ca.ParseKeyID(text)
+		got, err := sekisho.ParseKeyID(text)
 		if len(text) <= 2048 && (err != nil || got != id) {
 			t.Fatalf("%q reads back as %+v, %v", text, got, err)
 		}
@@ -58,7 +58,7 @@ func FuzzParseKeyID(f *testing.F) {
 	f.Add("alice@example.com/people/sin_x/tok_y/7")
 	f.Add("%2D/-/-/%0A/0")
 	f.Fuzz(func(t *testing.T, text string) {
-		id, err := ca.ParseKeyID(text)
+		id, err := sekisho.ParseKeyID(text)
 		if err == nil && id.String() != text {
 			t.Fatalf("%q is read as %+v, which writes %q", text, id, id)
 		}
