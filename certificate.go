@@ -155,7 +155,9 @@ type PublishedKey struct {
 }
 
 // InForce reports whether it is neither withdrawn nor expired at that time. Whether it may log in is for the policies to say.
-func (k *PublishedKey) InForce(now time.Time) bool { return k.Withdrawn.IsZero() && now.Before(k.Expires) }
+func (k *PublishedKey) InForce(now time.Time) bool {
+	return k.Withdrawn.IsZero() && now.Before(k.Expires)
+}
 
 // CertificateQuery picks certificates; what is empty picks all.
 type CertificateQuery struct {

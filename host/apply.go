@@ -16,7 +16,8 @@ import (
 const dueFile = ".reload-due"
 
 // Apply brings the host in step with the state. changed says whether anything was written. After an error everything
-// is as it was before; what could not be put back is part of the error.
+// is as it was before, but for published keys, which are gone or in step; what could not be put back is part of the error.
+// An error that wraps ErrNotPublished is about published keys only.
 func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -37,13 +38,32 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 		return false, err
 	}
 	defer p.close()
-	if err := p.compare(files, dropIn(h.layout.Dir, s.HostCertificate != "")); err != nil {
+	published, trouble := h.publishable(ctx, &s)
+	if trouble != nil {
+		published = nil
+	}
+	if changed, err = p.publish(published); err != nil {
+		published, trouble = nil, errors.Join(trouble, err)
+	}
+	did, err := h.trust(ctx, p, files, parts{certificate: s.HostCertificate != "", published: len(published) > 0})
+	if err == nil && trouble == nil {
+		trouble = h.tryPublished(ctx, published)
+	}
+	if trouble != nil {
+		err = errors.Join(err, fmt.Errorf("%w: %w", ErrNotPublished, trouble))
+	}
+	return changed || did, err
+}
+
+// trust brings all in step but published keys.
+func (h *Host) trust(ctx context.Context, p *place, files map[string][]byte, has parts) (changed bool, err error) {
+	if err := p.compare(files, h.layout.dropIn(has)); err != nil {
 		return false, err
 	}
 	if len(p.changes) == 0 && !p.due {
 		return false, nil
 	}
-	if err := h.enforce(ctx, p, s.HostCertificate != ""); err != nil {
+	if err := h.enforce(ctx, p, has); err != nil {
 		return false, errors.Join(err, p.undo())
 	}
 	h.log.Info("sshd is in step", "dir", h.layout.Dir, "files", len(p.changes))
@@ -51,7 +71,7 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 }
 
 // enforce writes, asks sshd and reloads it.
-func (h *Host) enforce(ctx context.Context, p *place, certificate bool) error {
+func (h *Host) enforce(ctx context.Context, p *place, has parts) error {
 	if err := p.write(); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
@@ -59,7 +79,7 @@ func (h *Host) enforce(ctx context.Context, p *place, certificate bool) error {
 	if err != nil {
 		return err
 	}
-	if err := h.inForce(effective, certificate); err != nil {
+	if err := h.inForce(effective, has); err != nil {
 		return err
 	}
 	if !p.due {

@@ -7,7 +7,10 @@
 //  3. ask      sshd -T, whether it accepts its configuration and whether the drop-in is what it goes by
 //  4. reload   sshd, if what it reads only at its start has changed
 //
-// If step 3 or 4 goes wrong, everything is put back as it was. Nothing to change means nothing is written and nothing
+// Published keys stand in files of their own, which sshd gets through find, so that no program of ours is in the way of a
+// log-in. They are written before step 2, those that are gone first.
+//
+// If step 3 or 4 goes wrong, everything is put back as it was, but for published keys. Nothing to change means nothing is written and nothing
 // reloaded. Only files below Layout.Dir and the one drop-in are ever written; symbolic links are not followed.
 package host
 
@@ -35,6 +38,8 @@ type Layout struct {
 	SSHDConfig string
 	// SSHD is the binary; empty means /usr/sbin/sshd.
 	SSHD string
+	// Find is the program by which sshd gets published keys; empty means /usr/bin/find.
+	Find string
 	// HostKey is the public half of the key that host certificates are for, such as
 	// /etc/ssh/ssh_host_ed25519_key.pub. sshd must use its private half as a HostKey.
 	HostKey string
@@ -52,6 +57,8 @@ type State struct {
 	Principals map[string][]string
 	// HostCertificate is a certificate line for the host key; empty while there is none.
 	HostCertificate string
+	// Published are keys that may log in beside certificates, by login.
+	Published map[string][]PublishedKey
 }
 
 // Host is one sshd. Use New.
@@ -69,11 +76,14 @@ func New(l Layout, log *slog.Logger) (*Host, error) {
 	if l.SSHD == "" {
 		l.SSHD = "/usr/sbin/sshd"
 	}
+	if l.Find == "" {
+		l.Find = "/usr/bin/find"
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	for name, path := range map[string]string{
-		"dir": l.Dir, "drop_in": l.DropIn, "config": l.SSHDConfig, "sshd": l.SSHD, "host_key": l.HostKey,
+		"dir": l.Dir, "drop_in": l.DropIn, "config": l.SSHDConfig, "sshd": l.SSHD, "find": l.Find, "host_key": l.HostKey,
 	} {
 		if !pathForm.MatchString(path) || filepath.Clean(path) != path {
 			return nil, fmt.Errorf("%s %q: want a plain absolute path", name, path)

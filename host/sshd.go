@@ -39,8 +39,8 @@ func (h *Host) ask(ctx context.Context) (map[string]string, error) {
 
 // inForce checks that sshd goes by the drop-in: the first value wins in sshd_config, so an earlier line or a missing
 // Include would leave the host trusting something else.
-func (h *Host) inForce(effective map[string]string, certificate bool) error {
-	for _, s := range settings(h.layout.Dir, certificate) {
+func (h *Host) inForce(effective map[string]string, has parts) error {
+	for _, s := range h.layout.settings(has) {
 		got := effective[strings.ToLower(s.name)]
 		if got == s.value || (got == "" && s.value == "none") {
 			continue

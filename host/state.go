@@ -145,10 +145,10 @@ func certificateLine(line string, hostKey ssh.PublicKey) ([]byte, error) {
 }
 
 // dropIn is what makes sshd go by the files, and by nothing else.
-func dropIn(dir string, certificate bool) []byte {
+func (l *Layout) dropIn(has parts) []byte {
 	var b bytes.Buffer
 	b.WriteString("# Written by sekisho-connector, which undoes what is changed here.\n")
-	for _, s := range settings(dir, certificate) {
+	for _, s := range l.settings(has) {
 		b.WriteString(s.name + " " + s.value + "\n")
 	}
 	return b.Bytes()
@@ -156,21 +156,28 @@ func dropIn(dir string, certificate bool) []byte {
 
 type setting struct{ name, value string }
 
-func settings(dir string, certificate bool) []setting {
+// parts says which of the files that need not be there are.
+type parts struct{ certificate, published bool }
+
+func (l *Layout) settings(has parts) []setting {
 	list := []setting{
-		{"TrustedUserCAKeys", dir + "/" + caFile},
-		{"AuthorizedPrincipalsFile", dir + "/" + principalsDir + "/%u"},
+		{"TrustedUserCAKeys", l.Dir + "/" + caFile},
+		{"AuthorizedPrincipalsFile", l.Dir + "/" + principalsDir + "/%u"},
 		{"AuthorizedPrincipalsCommand", "none"},
 		{"AuthorizedKeysFile", "none"},
-		{"AuthorizedKeysCommand", "none"},
 		{"AuthenticationMethods", "publickey"},
 		{"PubkeyAuthentication", "yes"},
 		{"PasswordAuthentication", "no"},
 		{"KbdInteractiveAuthentication", "no"},
 		{"HostbasedAuthentication", "no"},
 	}
-	if certificate {
-		list = append(list, setting{"HostCertificate", dir + "/" + certificateFile})
+	if has.published {
+		list = append(list, setting{"AuthorizedKeysCommand", strings.Join(l.publishedCommand("%u"), " ")}, setting{"AuthorizedKeysCommandUser", commandUser()})
+	} else {
+		list = append(list, setting{"AuthorizedKeysCommand", "none"})
+	}
+	if has.certificate {
+		list = append(list, setting{"HostCertificate", l.Dir + "/" + certificateFile})
 	}
 	return list
 }

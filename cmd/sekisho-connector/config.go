@@ -65,6 +65,8 @@ type SSHDConfig struct {
 	HostKey string `yaml:"host_key"`
 	// Binary is sshd itself; /usr/sbin/sshd by default.
 	Binary string `yaml:"binary"`
+	// Find is the program by which sshd gets published keys; /usr/bin/find by default.
+	Find string `yaml:"find"`
 	// Reload is the command that makes sshd read its configuration anew, such as [systemctl, reload, ssh]. Or:
 	Reload []string `yaml:"reload"`
 	// PIDFile names the file with sshd's process ID, which then gets a SIGHUP.
@@ -114,7 +116,7 @@ func (c *Config) locate(dir string) {
 		t := &c.Targets[i]
 		paths = append(paths, &t.HostKey)
 		if s := t.SSHD; s != nil {
-			paths = append(paths, &s.Config, &s.DropIn, &s.Dir, &s.HostKey, &s.Binary, &s.PIDFile)
+			paths = append(paths, &s.Config, &s.DropIn, &s.Dir, &s.HostKey, &s.Binary, &s.Find, &s.PIDFile)
 		}
 	}
 	for _, p := range paths {
@@ -191,7 +193,7 @@ func (t *TargetConfig) check(log *slog.Logger) error {
 	s := t.SSHD
 	var err error
 	t.host, err = host.New(host.Layout{
-		Dir: s.Dir, DropIn: s.DropIn, SSHDConfig: s.Config, SSHD: s.Binary, HostKey: s.HostKey, Reload: s.Reload, PIDFile: s.PIDFile,
+		Dir: s.Dir, DropIn: s.DropIn, SSHDConfig: s.Config, SSHD: s.Binary, Find: s.Find, HostKey: s.HostKey, Reload: s.Reload, PIDFile: s.PIDFile,
 	}, log.With("target", t.Name))
 	return err
 }

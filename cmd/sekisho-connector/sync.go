@@ -114,15 +114,26 @@ func (c *Connector) apply(ctx context.Context, state *apiv1.HostState) (bool, er
 		}
 		changed, err := t.host.Apply(ctx, host.State{
 			TrustedUserCA: state.TrustedUserCa, Principals: principals, HostCertificate: state.HostCertificate,
+			Published: publishedKeys(state.Published),
 		})
 		delete(c.trouble, t.Name)
 		if err != nil {
 			c.trouble[t.Name] = err.Error()
-			return false, fmt.Errorf("target %s: %w", t.Name, err)
+			return changed, fmt.Errorf("target %s: %w", t.Name, err)
 		}
 		return changed, nil
 	}
 	return false, nil
+}
+
+func publishedKeys(all map[string]*apiv1.PublishedKeys) map[string][]host.PublishedKey {
+	out := make(map[string][]host.PublishedKey, len(all))
+	for login, keys := range all {
+		for _, k := range keys.GetKeys() {
+			out[login] = append(out[login], host.PublishedKey{ID: k.Id, Key: k.Key, Expires: k.Expires.AsTime(), Allow: k.Allow, From: k.From})
+		}
+	}
+	return out
 }
 
 // renewalDue says whether less than a third of the link certificate's life is left.
