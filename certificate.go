@@ -116,6 +116,16 @@ func (r *Revocation) InForce(now time.Time) bool {
 	return r.Lifted.IsZero() && (r.Until.IsZero() || now.Before(r.Until))
 }
 
+// RevocationQuery picks revocations, newest first.
+type RevocationQuery struct {
+	// InForce keeps those that hold at that time; zero keeps all.
+	InForce time.Time
+	// Limit is how many at the most; 0 means 100.
+	Limit int
+	// Before is an ID: only older ones than that.
+	Before string
+}
+
 // Token is an API token: what a program calls with. The token itself is never stored.
 type Token struct {
 	ID     string   `json:"id"` // api_…

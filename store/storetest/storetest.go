@@ -54,6 +54,11 @@ type Store interface {
 	CatchUpCertificates(ctx context.Context) error
 	Certificates(ctx context.Context, q sekisho.CertificateQuery) ([]*sekisho.Event, error)
 
+	SaveRevocation(ctx context.Context, r *sekisho.Revocation) error
+	Revocation(ctx context.Context, id string) (*sekisho.Revocation, error)
+	UnliftedRevocations(ctx context.Context) ([]*sekisho.Revocation, error)
+	Revocations(ctx context.Context, q sekisho.RevocationQuery) ([]*sekisho.Revocation, error)
+
 	audit.Store
 }
 
@@ -73,6 +78,8 @@ func Run(t *testing.T, open Opener) {
 		{"Recording", recording}, {"Recordings", recordings},
 		{"Token", token}, {"Tokens", tokens}, {"TokenUsed", tokenUsed},
 		{"Certificates", certificates}, {"CertificatesCatchUp", certificatesCatchUp}, {"CertificatesMany", certificatesMany},
+
+		{"Revocation", revocation}, {"Revocations", revocations},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
 		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
 	} {
