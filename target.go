@@ -3,6 +3,7 @@ package sekisho
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,47 @@ const (
 	MapAnyone Mapping = "anyone" // AnyonePrincipal: any person, for the logins whose file lists it
 )
 
+// Template is the template of the principal: what is in braces is the login, the target's name or class, or the person's
+// address.
+func (m Mapping) Template() string {
+	switch m {
+	case "", MapTarget:
+		return "{login}:{target}"
+	case MapClass:
+		return "{login}:{class}"
+	case MapLogin:
+		return "{login}"
+	case MapEmail:
+		return "{email}"
+	case MapAnyone:
+		return AnyonePrincipal
+	}
+	return ""
+}
+
+// CheckMapping reports why certificates for a login cannot follow the target's mapping. A principal must not mean something
+// else elsewhere.
+func CheckMapping(t *Target, login string) error {
+	switch {
+	case t.Mapping.Template() == "":
+		return fmt.Errorf("mapping %.40q: want target, class, login, email or anyone", t.Mapping)
+	case t.Mapping == MapClass && !className.MatchString(t.Class):
+		return fmt.Errorf("mapping class: target %s has the class %.80q: want one of a-z, 0-9, _, . and -, that begins with a letter", t.Name, t.Class)
+	case t.Mapping == MapLogin && (login == AnyonePrincipal || login == AnyDoorPrincipal):
+		return fmt.Errorf("mapping login: the login %s is a principal with a meaning of its own: want mapping target", login)
+	}
+	return nil
+}
+
+// Principals are what the target's AuthorizedPrincipalsFile has for a login. With MapEmail there are none here: who may use
+// a login is listed on the host.
+func (t *Target) Principals(login string) []string {
+	if CheckMapping(t, login) != nil || t.Mapping == MapEmail {
+		return nil
+	}
+	return []string{strings.NewReplacer("{login}", login, "{target}", t.Name, "{class}", t.Class).Replace(t.Mapping.Template())}
+}
+
 // AnyonePrincipal is in everybody's certificate for a target with MapAnyone.
 const AnyonePrincipal = "people"
 
@@ -59,6 +101,7 @@ type Connector struct {
 var (
 	targetName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 	loginName  = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`)
+	className  = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,63}$`)
 	labelForm  = regexp.MustCompile(`^[a-z0-9_.-]{1,63}:[A-Za-z0-9_./-]{1,63}$`)
 )
 

@@ -66,6 +66,8 @@ type Config struct {
 	// revoked. It is asked before the certificate's line is noted and once more after, so that what is revoked while a
 	// certificate is being made is not in it. nil refuses nothing.
 	Refuse func(KeyID, *sekisho.CertificateRecord) error
+	// Issuers are the configured issuers by name, and what narrows built-in ones.
+	Issuers map[string]IssuerConfig
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -81,6 +83,9 @@ type Authority struct {
 	// refuse says what is revoked.
 	refuse func(KeyID, *sekisho.CertificateRecord) error
 	now    func() time.Time
+
+	issuers map[string]*Issuer
+	taken   *taken
 }
 
 // Names of the CAs that every house has.
@@ -98,6 +103,11 @@ func New(cfg Config) (*Authority, error) {
 	a := &Authority{open: cfg.Open, create: cfg.Create, save: cfg.Save, note: cfg.Note, refuse: cfg.Refuse, now: cfg.Now}
 	if a.now == nil {
 		a.now = time.Now
+	}
+	a.taken = newTaken(a.now())
+	var err error
+	if a.issuers, err = compile(cfg.Issuers); err != nil {
+		return nil, err
 	}
 	if a.refuse == nil {
 		a.refuse = func(KeyID, *sekisho.CertificateRecord) error { return nil }

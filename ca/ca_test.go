@@ -51,6 +51,17 @@ func (b *book) note(_ context.Context, events ...*sekisho.Event) error {
 	return nil
 }
 
+func (b *book) count(kind string) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ev := range b.events {
+		if ev.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func newKey(t testing.TB) crypto.Signer {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -166,8 +177,8 @@ func TestPeopleRules(t *testing.T) {
 			t.Errorf("%s: got a certificate", name)
 		}
 	}
-	if len(b.events) != 1 {
-		t.Errorf("%d lines were noted for certificates that were not made", len(b.events)-1)
+	if n := b.count(sekisho.EventCertificate); n != 0 {
+		t.Errorf("%d lines were noted for certificates that were not made", n)
 	}
 }
 
@@ -203,8 +214,8 @@ func TestAnyDoor(t *testing.T) {
 			t.Errorf("%s: got a certificate", name)
 		}
 	}
-	if len(b.events) != 2 {
-		t.Errorf("%d lines were noted for certificates that were not made", len(b.events)-2)
+	if n := b.count(sekisho.EventCertificate); n != 1 {
+		t.Errorf("%d lines were noted for certificates that were not made", n-1)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,21 +56,27 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 	if !r.Gateway && (r.Target.Audited || r.Limits.Audit != sekisho.AuditNone) {
 		return nil, fmt.Errorf("people's certificate: target %s is audited: only the gateway may log in there", r.Target.Name)
 	}
+	if err := sekisho.CheckMapping(r.Target, r.Login); err != nil {
+		return nil, fmt.Errorf("people's certificate: %w", err)
+	}
+	i := a.issuers[IssuerPeople]
 	// The sshd behind the pass door knows no allow-lists: it has forwards of all kinds, to and from anywhere, or none.
-	principal, forwards := sekisho.Principal(r.Login, r.Target.Name), anywhere(r.Limits.Forward) && anywhere(r.Limits.Listen)
+	templates, forwards := i.template(r.Target.Mapping.Template()), anywhere(r.Limits.Forward) && anywhere(r.Limits.Listen)
 	if r.Gateway {
 		forwards = forwardsAny(r.Limits)
-		principal = sekisho.DoorPrincipal(r.Login, r.Target.Name)
+		templates = i.template("gateway:{login}:{target}")
 	}
 	return a.sign(ctx, &order{
-		ca:         UserCA,
+		issuer:     i,
 		certType:   ssh.UserCert,
 		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID, Request: r.Request},
 		key:        r.Key,
-		principals: []string{principal},
-		// A certificate never outlives the sign-in it rests on.
-		ttl:        min(r.Limits.TTL, r.SignIn.Expires.Sub(a.now())),
-		maxTTL:     MaxTTL,
+		templates:  templates,
+		values:     map[string]string{"login": r.Login, "target": r.Target.Name, "class": r.Target.Class},
+		ttl:        r.Limits.TTL,
+		until:      r.SignIn.Expires,
+		address:    parseAddress(r.ClientAddress),
+		unseen:     !r.Gateway,
 		extensions: extensions(r.Limits, forwards),
 		before:     r.Before,
 		event: &sekisho.Event{
@@ -95,14 +102,15 @@ func (a *Authority) AnyDoor(ctx context.Context, r AnyDoorRequest) (*ssh.Certifi
 		return nil, err
 	}
 	return a.sign(ctx, &order{
-		ca:         UserCA,
-		certType:   ssh.UserCert,
-		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
-		key:        r.Key,
-		principals: []string{sekisho.AnyDoorPrincipal},
-		ttl:        min(r.TTL, r.SignIn.Expires.Sub(a.now())),
-		maxTTL:     MaxTTL,
-		event:      &sekisho.Event{Actor: r.SignIn.Identity.Subject, SignIn: r.SignIn.ID, ClientAddress: r.ClientAddress},
+		issuer:    a.issuers[IssuerPeople],
+		certType:  ssh.UserCert,
+		id:        KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
+		key:       r.Key,
+		templates: a.issuers[IssuerPeople].template(sekisho.AnyDoorPrincipal),
+		ttl:       r.TTL,
+		until:     r.SignIn.Expires,
+		address:   parseAddress(r.ClientAddress),
+		event:     &sekisho.Event{Actor: r.SignIn.Identity.Subject, SignIn: r.SignIn.ID, ClientAddress: r.ClientAddress},
 	})
 }
 
@@ -119,8 +127,10 @@ func (a *Authority) checkSignIn(s *sekisho.SignIn) error {
 // GatewayRequest asks for the certificate with which a gateway logs in on a target for one audited session.
 type GatewayRequest struct {
 	Session *sekisho.Session
-	Limits  sekisho.Limits
-	Key     ssh.PublicKey
+	// Target is the session's, for its mapping; nil has none, and the certificate is for MapTarget.
+	Target *sekisho.Target
+	Limits sekisho.Limits
+	Key    ssh.PublicKey
 	// GatewayName is the gateway that asks, as events name it.
 	GatewayName string
 }
@@ -134,14 +144,23 @@ func (a *Authority) Gateways(ctx context.Context, r GatewayRequest) (*ssh.Certif
 	if err := checkAccount(s.Login, s.Target); err != nil {
 		return nil, err
 	}
+	target := r.Target
+	if target == nil {
+		target = &sekisho.Target{Name: s.Target}
+	}
+	if err := sekisho.CheckMapping(target, s.Login); err != nil || target.Name != s.Target {
+		return nil, fmt.Errorf("gateway's certificate for target %s: %w", target.Name, cmp.Or(err, errors.New("it is not the session's")))
+	}
+	i := a.issuers[IssuerGateways]
 	return a.sign(ctx, &order{
-		ca:         GatewayCA,
+		issuer:     i,
 		certType:   ssh.UserCert,
 		id:         KeyID{Subject: s.Identity.Subject, Issuer: IssuerGateways, SignIn: s.SignIn, Request: s.ID},
 		key:        r.Key,
-		principals: []string{sekisho.Principal(s.Login, s.Target)},
+		templates:  i.template(target.Mapping.Template()),
+		values:     map[string]string{"login": s.Login, "target": s.Target, "class": target.Class},
 		ttl:        r.Limits.TTL,
-		maxTTL:     MaxTTL,
+		address:    parseAddress(s.ClientAddress),
 		extensions: extensions(r.Limits, forwardsAny(r.Limits)),
 		event: &sekisho.Event{
 			Actor: "gateway:" + r.GatewayName, SignIn: s.SignIn, Session: s.ID, Target: s.Target, Login: s.Login,
@@ -171,15 +190,26 @@ func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate,
 		}
 	}
 	return a.sign(ctx, &order{
-		ca:         HostCA,
+		issuer:     a.issuers[IssuerHosts],
 		certType:   ssh.HostCert,
 		id:         KeyID{Subject: r.Names[0], Issuer: IssuerHosts},
 		key:        r.Key,
 		principals: r.Names,
 		ttl:        r.TTL,
-		maxTTL:     MaxHostTTL,
 		event:      &sekisho.Event{Actor: r.Actor, Target: r.Names[0]},
 	})
+}
+
+// parseAddress reads an address, with or without a port; the zero Addr is one that is not known.
+func parseAddress(text string) netip.Addr {
+	if at, err := netip.ParseAddrPort(text); err == nil {
+		return at.Addr().Unmap().WithZone("")
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Unmap().WithZone("")
 }
 
 // checkHostName lets host names in, and IP addresses as they are compared: in their one form, without a zone.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -16,15 +18,26 @@ import (
 
 // order is what an issuer composed: everything the certificate will say, except its serial.
 type order struct {
-	// ca is the name of the CA that signs.
-	ca         string
+	issuer     *Issuer
 	certType   uint32
 	id         KeyID
 	key        ssh.PublicKey
+	print      string // fingerprint of key, once that is checked
+	templates  []template
 	principals []string
 	ttl        time.Duration
-	maxTTL     time.Duration
-	extensions []string
+	until      time.Time // when what it rests on ends; zero: never
+	extensions []string  // sorted, as name or name=value
+	options    []string  // the same of critical options
+	// values are those of templates that do not come from id.
+	values map[string]string
+	// address is where whoever asks comes from. unseen says that whoever checks the certificate does not see that address,
+	// because they are reached through a connector.
+	address netip.Addr
+	unseen  bool
+	// signed, command and sources are what is asked of a configured issuer.
+	signed           *Possession
+	command, sources string
 	// event carries who, where and from where; the certificate's record is added to it.
 	event *sekisho.Event
 	// before are events that become durable together with the certificate's own, and in front of it.
@@ -33,39 +46,26 @@ type order struct {
 
 // sign takes an order through note, serial and signature.
 func (a *Authority) sign(ctx context.Context, o *order) (*ssh.Certificate, error) {
-	key, err := a.checkKey(o.key)
-	if err != nil {
-		return nil, err
-	}
-	if o.ttl <= 0 {
-		return nil, fmt.Errorf("certificate for %s: TTL is %v: want more than nothing", o.id.Subject, o.ttl)
-	}
-	if len(o.principals) == 0 {
-		// OpenSSH takes a certificate without principals as good for every name.
-		return nil, fmt.Errorf("certificate for %s: no principals", o.id.Subject)
-	}
 	if n := len(o.id.Prefix()); n > sekisho.MaxKeyID-24 {
 		return nil, fmt.Errorf("certificate for %.60s: key ID of %d bytes is too long", o.id.Subject, n)
 	}
-	by, err := a.issuing(o.ca)
+	if err := a.check(ctx, o.issuer, o); err != nil {
+		return nil, err
+	}
+	by, err := a.issuing(o.issuer.CA)
 	if err != nil {
 		return nil, fmt.Errorf("certificate for %s: %w", o.id.Subject, err)
 	}
 	now := a.now()
-	after, before := now.Add(-Skew), now.Add(min(o.ttl, o.maxTTL))
+	after, before := now.Add(-Skew), now.Add(o.ttl)
 	cert := &ssh.Certificate{
-		Key:             key,
+		Key:             o.key,
 		CertType:        o.certType,
 		ValidPrincipals: slices.Clone(o.principals),
 		ValidAfter:      uint64(after.Unix()),
 		ValidBefore:     uint64(before.Unix()),
 	}
-	if len(o.extensions) > 0 {
-		cert.Extensions = make(map[string]string, len(o.extensions))
-		for _, e := range o.extensions {
-			cert.Extensions[e] = ""
-		}
-	}
+	cert.Extensions, cert.CriticalOptions = tuples(o.extensions), tuples(o.options)
 
 	ev := o.event
 	ev.Kind = sekisho.EventCertificate
@@ -107,7 +107,37 @@ func (o *order) record(cert *ssh.Certificate, ca string) *sekisho.CertificateRec
 		ValidAfter:  time.Unix(int64(cert.ValidAfter), 0).UTC(),
 		ValidBefore: time.Unix(int64(cert.ValidBefore), 0).UTC(),
 		Extensions:  o.extensions,
+		Options:     o.options,
 	}
+}
+
+// tuples are extensions or critical options as a certificate has them.
+func tuples(list []string) map[string]string {
+	if len(list) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(list))
+	for _, e := range list {
+		name, value, _ := strings.Cut(e, "=")
+		m[name] = value
+	}
+	return m
+}
+
+// list is the reverse of tuples. A name with an equals sign, which ours never have, would read as another's value.
+func list(tuples map[string]string) ([]string, error) {
+	var out []string
+	for name, value := range tuples {
+		if strings.Contains(name, "=") {
+			return nil, fmt.Errorf("certificate has an option %.80q", name)
+		}
+		if value != "" {
+			name += "=" + value
+		}
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // Matches reports why a certificate is not the one that its line of the audit log describes; nil when it is.
@@ -123,18 +153,20 @@ func Matches(cert *ssh.Certificate, ev *sekisho.Event) error {
 		return err
 	}
 	o.id = id
-	for e, value := range cert.Extensions {
-		o.extensions = append(o.extensions, e+value) // ours have no values
+	if o.extensions, err = list(cert.Extensions); err != nil {
+		return err
 	}
-	slices.Sort(o.extensions)
+	if o.options, err = list(cert.CriticalOptions); err != nil {
+		return err
+	}
 	got := o.record(cert, ssh.FingerprintSHA256(cert.SignatureKey))
 	same := got.Issuer == rec.Issuer && got.Type == rec.Type && got.KeyID == rec.KeyID && got.Key == rec.Key && got.CA == rec.CA &&
-		slices.Equal(got.Principals, rec.Principals) && slices.Equal(got.Extensions, rec.Extensions) &&
+		slices.Equal(got.Principals, rec.Principals) && slices.Equal(got.Extensions, rec.Extensions) && slices.Equal(got.Options, rec.Options) &&
 		got.ValidAfter.Equal(rec.ValidAfter) && got.ValidBefore.Equal(rec.ValidBefore)
 	switch {
 	case cert.Serial != uint64(ev.Seq) || id.Serial != cert.Serial:
 		return fmt.Errorf("certificate has serial %d, its line is %d", cert.Serial, ev.Seq)
-	case !same || len(rec.Options) > 0 || len(cert.CriticalOptions) > 0:
+	case !same:
 		return errors.New("certificate says something else than its line of the audit log")
 	}
 	return nil
