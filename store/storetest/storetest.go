@@ -53,6 +53,10 @@ type Store interface {
 	WithdrawPublishedKey(ctx context.Context, id, by string, at time.Time) (bool, error)
 	CatchUpCertificates(ctx context.Context) error
 	Certificates(ctx context.Context, q sekisho.CertificateQuery) ([]*sekisho.Event, error)
+	CAs(ctx context.Context) ([]*sekisho.CA, error)
+	SaveCA(ctx context.Context, c *sekisho.CA) error
+	HostReports(ctx context.Context) ([]*sekisho.HostReport, error)
+	SaveHostReports(ctx context.Context, reports []*sekisho.HostReport) error
 
 	SaveRevocation(ctx context.Context, r *sekisho.Revocation) error
 	Revocation(ctx context.Context, id string) (*sekisho.Revocation, error)
@@ -80,6 +84,7 @@ func Run(t *testing.T, open Opener) {
 		{"Certificates", certificates}, {"CertificatesCatchUp", certificatesCatchUp}, {"CertificatesMany", certificatesMany},
 
 		{"Revocation", revocation}, {"Revocations", revocations},
+		{"CAs", cas}, {"CAsAtTheirRevision", casAtTheirRevision}, {"HostReports", hostReports},
 		{"CommitEvents", commitEvents}, {"CommitEventsFails", commitEventsFails}, {"CommitEventsApart", commitEventsApart},
 		{"QueryEvents", queryEvents}, {"QueryMany", queryMany},
 	} {
