@@ -16,8 +16,8 @@ test: build ## everything, with real sshd, ssh and IdP
 build: prepare
 	@dev/build.sh $(BIN)
 
-build-pkcs11: ## sekisho that takes keys on PKCS#11 tokens, too; needs a C compiler
-	CGO_ENABLED=1 go build -trimpath -tags pkcs11 -o $(BIN)/ ./cmd/sekisho
+build-pkcs11: ## sekisho and sekishod that take keys on PKCS#11 tokens, too; needs a C compiler
+	CGO_ENABLED=1 go build -trimpath -tags pkcs11 -o $(BIN)/ ./cmd/sekisho ./cmd/sekishod
 
 prepare: ## what Debian packages are missing
 	@dev/prepare.sh

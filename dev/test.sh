@@ -16,8 +16,8 @@ rooms=$(go list ./... | grep -v -e /e2e -e /transfer$)
 if command -v "${CC:-gcc}" >/dev/null 2>&1; then
 	CGO_ENABLED=1 go test -race -timeout 10m $rooms
 	CGO_ENABLED=1 go test -race -short -timeout 5m ./transfer
-	CGO_ENABLED=1 go vet -tags pkcs11 ./cmd/sekisho
-	CGO_ENABLED=1 go test -race -tags pkcs11 -timeout 5m -run Token ./cmd/sekisho # keys on a PKCS#11 token
+	CGO_ENABLED=1 go vet -tags pkcs11 ./cmd/sekisho ./cmd/sekishod ./ca/keystore
+	CGO_ENABLED=1 go test -race -tags pkcs11 -timeout 5m -run Token ./cmd/sekisho ./ca/keystore # keys on a PKCS#11 token
 	go test -timeout 5m ./recording # allocations, and every bit of a file: not under the race detector
 else
 	echo "no C compiler: without the race detector" >&2
