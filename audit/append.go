@@ -16,7 +16,7 @@ type call struct {
 	drafts []draft
 	bytes  int
 
-	// Written by the committer before done is closed.
+	// Written by whoever commits before done is closed.
 	first int64
 	time  time.Time
 	err   error
@@ -30,6 +30,10 @@ func (l *Log) Append(ctx context.Context, evs ...*sekisho.Event) error {
 	if len(evs) == 0 {
 		return nil
 	}
+	if err := l.enter(); err != nil {
+		return fmt.Errorf("append to audit log: %w", err)
+	}
+	defer l.calls.Done()
 	c, err := newCall(ctx, evs)
 	if err != nil {
 		return fmt.Errorf("append to audit log: %w", err)
@@ -59,31 +63,34 @@ func newCall(ctx context.Context, evs []*sekisho.Event) (*call, error) {
 	return c, nil
 }
 
-// wait queues the call and waits until it is done, its context ends or the log has closed.
+// wait queues the call and waits until it is done or its context ends. Where nobody commits, it does so itself: a call
+// that is alone needs no other goroutine to wake.
 func (l *Log) wait(ctx context.Context, c *call) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	queue := l.queue
 	select {
-	case <-l.closing:
-		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
+	case queue <- c:
+		queue = nil // it stands in line; nothing can be sent to what is nil
 	default:
 	}
-	select {
-	case l.queue <- c:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-l.closing:
-		return ErrClosed
+	for {
+		select {
+		case queue <- c:
+			queue = nil
+		case l.turn <- struct{}{}:
+			l.commitNext()
+		case <-c.done:
+			return c.err
+		case <-ctx.Done():
+			return c.end(ctx.Err())
+		}
 	}
-	var otherwise error
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		otherwise = ctx.Err()
-	case <-l.stopped: // it may have been queued after the committer's last look
-		otherwise = ErrClosed
-	}
+}
+
+// end is how the call ended, if it has, and otherwise says that its caller waits no longer.
+func (c *call) end(otherwise error) error {
 	select {
 	case <-c.done:
 		return c.err
@@ -92,23 +99,24 @@ func (l *Log) wait(ctx context.Context, c *call) error {
 	}
 }
 
-// run is the committer.
-func (l *Log) run() {
-	defer close(l.stopped)
-	for {
-		select {
-		case c := <-l.queue:
-			l.commit(l.gather(c))
-		case <-l.closing:
-			for {
-				select {
-				case c := <-l.queue:
-					l.commit(l.gather(c))
-				default:
-					return
-				}
-			}
-		}
+// enter counts a call of Append in, unless the log is closed.
+func (l *Log) enter() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	l.calls.Add(1)
+	return nil
+}
+
+// commitNext commits one group, if anybody is in line. The caller has the turn and gives it back here.
+func (l *Log) commitNext() {
+	defer func() { <-l.turn }()
+	select {
+	case c := <-l.queue:
+		l.commit(l.gather(c))
+	default:
 	}
 }
 

@@ -1,11 +1,11 @@
 // Package audit remembers what happened: an append-only log of events in a Merkle tree.
 //
 // An event becomes one line of JSON, and that line is a leaf of an RFC 6962 tree. Callers of Append wait together:
-// one committer gathers whoever is waiting, writes all their lines, the tree's new hashes and a newly signed
+// one of them has the turn, gathers whoever is waiting, writes all their lines, the tree's new hashes and a newly signed
 // checkpoint in one transaction of the store, and each caller returns when its own line is durable. So a checkpoint
 // is signed once for each group and the stored one always covers every stored line.
 //
-// Between two groups the committer keeps the tree's right edge in memory. Where the store's checkpoint is not the
+// Between two groups the log keeps the tree's right edge in memory. Where the store's checkpoint is not the
 // one it left, another process has appended: the new checkpoint must then be signed by our key, agree with the
 // stored hashes and extend the tree we knew. Otherwise, and likewise on Open, the log refuses to append.
 //
@@ -71,22 +71,23 @@ type Log struct {
 	verifier note.Verifier
 	key      string
 
-	queue   chan *call
-	closing chan struct{}
-	once    sync.Once
-	stopped chan struct{}
+	queue chan *call
+	turn  chan struct{} // holds one element while somebody commits
+	at    position      // of whoever has the turn
 
-	at position // the committer's own
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup // of Append, counted in under mu
 }
 
-// position is the tree as the committer knows it.
+// position is the tree as it was left by the last group.
 type position struct {
 	head string // the signed checkpoint
 	tree tlog.Tree
 	edge edge
 }
 
-// Open opens the log in the store and starts its committer. A new log gets a signed checkpoint of the empty tree.
+// Open opens the log in the store. A new log gets a signed checkpoint of the empty tree.
 // The error wraps ErrTampered when the stored tree is not the one that the last checkpoint signs, or when the
 // checkpoint is not signed by this key.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
@@ -103,22 +104,22 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	l := &Log{
 		cfg: cfg, key: key, verifier: verifier,
-		signer:  &signer{Verifier: verifier, key: cfg.Signer},
-		queue:   make(chan *call, queueLength),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
+		signer: &signer{Verifier: verifier, key: cfg.Signer},
+		queue:  make(chan *call, queueLength),
+		turn:   make(chan struct{}, 1),
 	}
 	if err := l.load(ctx); err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	go l.run()
 	return l, nil
 }
 
-// Close lets the waiting calls of Append finish, refuses new ones and returns when the committer has ended.
+// Close refuses new calls of Append and returns when those that wait have finished.
 func (l *Log) Close() error {
-	l.once.Do(func() { close(l.closing) })
-	<-l.stopped
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.calls.Wait()
 	return nil
 }
 

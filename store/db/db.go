@@ -146,7 +146,11 @@ func (d *DB) row(ctx context.Context, text string, args []any, into ...any) erro
 	if err != nil {
 		return err
 	}
-	err = s.QueryRowContext(ctx, args...).Scan(into...)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A row is there before a goroutine that watches the context would have begun, and there would be two of them.
+	err = s.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return sekisho.ErrNotFound
 	}
