@@ -32,6 +32,7 @@ func FuzzProof(f *testing.F) {
 	clk, mei := newClock(), newPerson(f)
 	const token = "token"
 	good := mei.proof(f, "POST", callURL, token, clk.now())
+	other := mei.proof(f, "POST", callURL, token, clk.now())
 	body := good[:strings.LastIndex(good, ".")]
 	f.Add(good, callURL)
 	f.Add(good, "")
@@ -50,6 +51,12 @@ func FuzzProof(f *testing.F) {
 			if _, err := proofs.Check(proof, "POST", url, token); err == nil {
 				t.Fatal("took it twice")
 			}
+		}
+		if proofs.CheckBy(mei.prover.Thumbprint(), other, "POST", callURL, token) != nil {
+			t.Fatal("refused mei")
+		}
+		if proofs.CheckBy(mei.prover.Thumbprint(), proof, "POST", url, token) == nil && !strings.HasPrefix(proof, body+".") {
+			t.Fatalf("took what mei did not sign, now that her header is known: %q", proof)
 		}
 		if proofs.CheckBy(strings.Repeat("A", 43), proof, "POST", url, token) == nil {
 			t.Fatal("took another key's proof")

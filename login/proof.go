@@ -34,6 +34,7 @@ type Proofs struct {
 	now func() time.Time
 	// Proofs by keys that we know, and by strangers: what strangers spend must not fill the memory of the others.
 	known, strange *replayed
+	headers        headers // of keys that we know
 }
 
 // NewProofs makes an empty memory. now is the clock.
@@ -55,7 +56,7 @@ func (p *Proofs) Check(proof, method, url, token string) (string, error) {
 	if err := p.spend(p.strange, c); err != nil {
 		return "", refuseProof(err)
 	}
-	return c.thumbprint, nil
+	return c.key.thumbprint, nil
 }
 
 // CheckBy verifies that a proof for one request was made by the key with this thumbprint.
@@ -64,11 +65,14 @@ func (p *Proofs) CheckBy(thumbprint, proof, method, url, token string) error {
 	if err != nil {
 		return refuseProof(err)
 	}
-	if thumbprint == "" || !same(c.thumbprint, thumbprint) {
+	if thumbprint == "" || !same(c.key.thumbprint, thumbprint) {
 		return refuseProof(errors.New("made by another key than the one the token is bound to"))
 	}
 	if err := p.spend(p.known, c); err != nil {
 		return refuseProof(err)
+	}
+	if c.unread != "" {
+		p.headers.put(c.unread, c.key)
 	}
 	return nil
 }
@@ -91,12 +95,34 @@ type proofClaims struct {
 	Issued float64 `json:"iat"`
 	Token  string  `json:"ath"`
 
-	thumbprint string
+	key    *proofKey
+	unread string // the header, unless it is remembered already
 }
 
 // inspect does the checks of RFC 9449 §4.3 except the memory.
 func (p *Proofs) inspect(proof, method, url, token string) (*proofClaims, error) {
-	jws, header, err := parse(proof, "dpop+jwt", maxProof)
+	key, unread, err := p.headers.keyOf(proof)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := verifyES256(proof, key.public)
+	if err != nil {
+		return nil, err
+	}
+	c := new(proofClaims)
+	if err := json.Unmarshal(payload, c); err != nil {
+		return nil, fmt.Errorf("read claims: %w", err)
+	}
+	if err := c.check(method, url, token, p.now()); err != nil {
+		return nil, err
+	}
+	c.key, c.unread = key, unread
+	return c, nil
+}
+
+// readProofKey reads the key in a proof's header.
+func readProofKey(proof string) (*proofKey, error) {
+	_, header, err := parse(proof, "dpop+jwt", maxProof)
 	if err != nil {
 		return nil, err
 	}
@@ -108,23 +134,11 @@ func (p *Proofs) inspect(proof, method, url, token string) (*proofClaims, error)
 	if !ok || key.Curve != elliptic.P256() {
 		return nil, errors.New("jwk is not a public P-256 key")
 	}
-	payload, err := jws.Verify(key)
-	if err != nil {
-		return nil, err
-	}
-	c := new(proofClaims)
-	if err := json.Unmarshal(payload, c); err != nil {
-		return nil, fmt.Errorf("read claims: %w", err)
-	}
-	if err := c.check(method, url, token, p.now()); err != nil {
-		return nil, err
-	}
 	sum, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("thumbprint: %w", err)
 	}
-	c.thumbprint = base64.RawURLEncoding.EncodeToString(sum)
-	return c, nil
+	return &proofKey{key, base64.RawURLEncoding.EncodeToString(sum)}, nil
 }
 
 func (c *proofClaims) check(method, url, token string, now time.Time) error {
@@ -152,7 +166,7 @@ func (c *proofClaims) check(method, url, token string, now time.Time) error {
 }
 
 func (p *Proofs) spend(memory *replayed, c *proofClaims) error {
-	sum := sha256.Sum256([]byte(c.thumbprint + c.ID))
+	sum := sha256.Sum256([]byte(c.key.thumbprint + c.ID))
 	fresh, err := memory.spend([16]byte(sum[:16]), p.now())
 	if err == nil && !fresh {
 		err = errors.New("used before")

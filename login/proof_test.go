@@ -118,3 +118,59 @@ func TestProofClock(t *testing.T) {
 		t.Errorf("the cause does not tell: %v", err)
 	}
 }
+
+// A header that is remembered vouches for nothing: the signature, the claims and the one use are looked at every time.
+func TestProofOfAKnownHeader(t *testing.T) {
+	clk, mei, mallory := newClock(), newPerson(t), newPerson(t)
+	proofs := login.NewProofs(clk.now)
+	by := mei.prover.Thumbprint()
+	good := func() string { return mei.proof(t, "POST", callURL, "token", clk.now()) }
+	first := good()
+	for range 3 {
+		if err := proofs.CheckBy(by, good(), "POST", callURL, "token"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := proofs.CheckBy(by, first, "POST", callURL, "token"); err != nil {
+		t.Fatal(err)
+	}
+	header, rest, _ := strings.Cut(good(), ".")
+	body, sig, _ := strings.Cut(rest, ".")
+	otherSig := strings.Split(good(), ".")[2]
+	foreign := strings.SplitN(mallory.proof(t, "POST", callURL, "token", clk.now()), ".", 2)[1]
+	for name, proof := range map[string]string{
+		"used before":               first,
+		"another proof's signature": header + "." + body + "." + otherSig,
+		"mallory's claims":          header + "." + foreign,
+		"no signature":              header + "." + body + ".",
+		"short signature":           header + "." + body + "." + sig[:80],
+		"two signatures":            header + "." + body + "." + sig + "." + sig,
+		"a line end in it":          header + "." + body + "." + sig[:40] + "\n" + sig[40:],
+		"padded":                    header + "." + body + "." + sig + "==",
+		"nothing but the header":    header,
+		"header and dots":           header + "..",
+		"too long":                  header + "." + body + "." + sig + strings.Repeat("A", 2048),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRefusal(t, proofs.CheckBy(by, proof, "POST", callURL, "token"), "proof of your key")
+		})
+	}
+	wantRefusal(t, proofs.CheckBy(mallory.prover.Thumbprint(), good(), "POST", callURL, "token"), "proof of your key")
+}
+
+// More keys than are remembered are all known again.
+func TestProofsOfManyKeys(t *testing.T) {
+	clk := newClock()
+	proofs := login.NewProofs(clk.now)
+	people := make([]*person, 2500)
+	for i := range people {
+		people[i] = newPerson(t)
+	}
+	for range 2 {
+		for i, p := range people {
+			if err := proofs.CheckBy(p.prover.Thumbprint(), p.proof(t, "POST", callURL, "", clk.now()), "POST", callURL, ""); err != nil {
+				t.Fatalf("key %d: %v", i, err)
+			}
+		}
+	}
+}

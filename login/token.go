@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/sekisho/sekisho"
@@ -53,7 +52,7 @@ type confirmation struct {
 // Issuer signs target-scoped tokens.
 type Issuer struct {
 	url    string
-	signer jose.Signer
+	signer *es256
 }
 
 // NewIssuer makes an issuer of tokens by a P-256 key, wherever that is kept. url is control's public URL.
@@ -62,8 +61,7 @@ func NewIssuer(key crypto.Signer, url string) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token key: %w", err)
 	}
-	signing := jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: cryptosigner.Opaque(key), KeyID: kid}}
-	signer, err := jose.NewSigner(signing, (&jose.SignerOptions{}).WithType(passType))
+	signer, err := newES256(key, kid, passType)
 	if err != nil {
 		return nil, fmt.Errorf("token key: %w", err)
 	}
@@ -81,15 +79,7 @@ func (i *Issuer) Sign(p sekisho.Pass) (string, error) {
 	if err := c.check(); err != nil {
 		return "", fmt.Errorf("sign pass: %w", err)
 	}
-	body, err := json.Marshal(c)
-	if err != nil {
-		return "", fmt.Errorf("sign pass: %w", err)
-	}
-	jws, err := i.signer.Sign(body)
-	if err != nil {
-		return "", fmt.Errorf("sign pass: %w", err)
-	}
-	token, err := jws.CompactSerialize()
+	token, err := i.signer.sign(c)
 	if err != nil {
 		return "", fmt.Errorf("sign pass: %w", err)
 	}
