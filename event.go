@@ -43,7 +43,7 @@ const (
 	EventTokenMade          = "token.made"          // an API token; detail: token, name, scopes, expires, from
 	EventTokenEnded         = "token.ended"         // detail: token, name
 	EventTokenRefused       = "token.refused"       // somebody used one for what it is not for; detail: token, scope; error
-	EventKeyPublished       = "key.published"       // it may log in; decision; detail: published, key, targets, expires, reason
+	EventKeyPublished       = "key.published"       // it may log in; decision; detail: published, key, targets, expires, reason, allow, from
 	EventKeyWithdrawn       = "key.withdrawn"       // detail: published, key, targets
 	EventSessionStarted     = "session.started"     // detail: door (pass, audit), way, parent (the session it came through)
 	EventSessionEnded       = "session.ended"       // detail: seconds, bytes_in, bytes_out, refused; error

@@ -19,9 +19,3 @@ type tokens struct {
 	*door
 	apiv1connect.UnimplementedTokenServiceHandler
 }
-
-// published serves PublishedKeyService.
-type published struct {
-	*door
-	apiv1connect.UnimplementedPublishedKeyServiceHandler
-}

@@ -114,6 +114,8 @@ type CA interface {
 	People(context.Context, ca.PeopleRequest) (*ssh.Certificate, error)
 	AnyDoor(context.Context, ca.AnyDoorRequest) (*ssh.Certificate, error)
 	Hosts(context.Context, ca.HostRequest) (*ssh.Certificate, error)
+	// CheckPublished reports, by a Refusal, why a key may not log in without a certificate.
+	CheckPublished(ssh.PublicKey, ca.KeyID) error
 	// Lines are the CAs' public keys as authorized_keys lines.
 	Lines() ca.Lines
 }
@@ -146,6 +148,7 @@ type Store interface {
 	Connectors
 	Pendings
 	Tokens
+	PublishedKeys
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 	SignIn(ctx context.Context, id string) (*sekisho.SignIn, error)
 }
@@ -191,6 +194,8 @@ type door struct {
 	watches  watches
 	alarms   alarms
 	programs programs
+	// publishing is held while the published keys that there are decide whether there may be one more.
+	publishing sync.Mutex
 }
 
 // New makes the handler of everything under the public URL except what the gateway and the links serve.
@@ -216,7 +221,7 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewCAServiceHandler(cas{door: d}, opts...))
 	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{door: d}, opts...))
 	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{door: d}, opts...))
-	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{door: d}, opts...))
+	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{d}, opts...))
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
 	return bounded(mux, sendTime), nil

@@ -41,9 +41,14 @@ type Traveller struct {
 // name is known) is judged like one without labels, so that who may not go there hears the same kind of sentence; only who
 // would be let in learns that there is none. Logins are treated alike.
 func Judge(set *policy.Set, who Traveller, target *sekisho.Target, exists bool, login string, now time.Time) sekisho.Decision {
-	request := policy.Request{
+	return judge(set, policy.Request{
 		Action: policy.Connect, Identity: who.Identity, Target: target, Login: login, ClientAddress: who.Address,
-	}
+	}, exists, now)
+}
+
+// judge is Judge for any action that somebody takes as a login of a target.
+func judge(set *policy.Set, request policy.Request, exists bool, now time.Time) sekisho.Decision {
+	target, login := request.Target, request.Login
 	if !slices.Contains(target.Logins, login) {
 		supposed := *target
 		supposed.Logins = append(slices.Clone(target.Logins), login)

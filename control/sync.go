@@ -80,6 +80,10 @@ func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.
 	for _, l := range t.Logins {
 		state.Principals[l] = &apiv1.Principals{Principals: []string{sekisho.Principal(l, t.Name)}}
 	}
+	var err error
+	if state.Published, err = d.publishedOn(ctx, t); err != nil {
+		return nil, err
+	}
 	if report == nil {
 		return state, nil
 	}
