@@ -67,7 +67,7 @@ const (
 	EventRecordingLost      = "recording.lost"    // best-effort: at the first loss, and at the end; detail: bytes (lost until now), why; error
 	EventRecipientsLoaded   = "recipients.loaded" // who can open recordings from now on; detail: keys (ID, label, and whether it must be named)
 	EventRecordingRead      = "recording.read"    // somebody downloaded it
-	EventTargetAdded        = "target.added"      // detail: labels, logins, audited, addresses
+	EventTargetAdded        = "target.added"      // detail: labels, logins, audited, mapping, addresses
 	EventTargetHostKey      = "target.host_key"   // its connector reports another one; detail: key, before (fingerprints)
 	EventConnectorJoined    = "connector.joined"
 	EventConnectorRefused   = "connector.refused" // error

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ const (
 
 // Possession proves that whoever asks has the key that is to be certified: its signature over SignText.
 type Possession struct {
-	// Token is what the caller proved themselves with: the sign-in's or API token. Only its hash is signed.
+	// Token is the SHA-256, in hexadecimal, of what the caller proved themselves with: the sign-in's or API token.
 	Token string
 	// Signature is an SSH signature blob (RFC 4253 6.6), or what ssh-keygen -Y sign writes.
 	Signature []byte
@@ -35,10 +34,9 @@ type Possession struct {
 	Time int64
 }
 
-// SignText is what the key signs: "sekisho-sign-v1", the token's SHA-256 in hex, the issuer and the time, a line each.
+// SignText is what the key signs: "sekisho-sign-v1", the token's SHA-256 in hexadecimal, the issuer and the time, a line each.
 func SignText(token, issuer string, at int64) []byte {
-	sum := sha256.Sum256([]byte(token))
-	return []byte("sekisho-sign-v1\n" + hex.EncodeToString(sum[:]) + "\n" + issuer + "\n" + strconv.FormatInt(at, 10) + "\n")
+	return []byte("sekisho-sign-v1\n" + token + "\n" + issuer + "\n" + strconv.FormatInt(at, 10) + "\n")
 }
 
 func (p *Possession) text(issuer string) []byte { return SignText(p.Token, issuer, p.Time) }

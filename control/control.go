@@ -116,6 +116,9 @@ type CA interface {
 	Hosts(context.Context, ca.HostRequest) (*ssh.Certificate, error)
 	// CheckPublished reports, by a Refusal, why a key may not log in without a certificate.
 	CheckPublished(ssh.PublicKey, ca.KeyID) error
+	// Issue issues by configured issuers, Issuers lists those and the built-in ones.
+	Issue(context.Context, ca.IssueRequest) (*ssh.Certificate, error)
+	Issuers() []*ca.Issuer
 	// Lines are the CAs' public keys as authorized_keys lines.
 	Lines() ca.Lines
 }

@@ -76,6 +76,9 @@ func NewJoinToken(ctx context.Context, store TokenStore, note func(context.Conte
 	if err := checkFree(ctx, store, p.Targets); err != nil {
 		return "", err
 	}
+	if err := checkPrincipals(ctx, store, p.Targets); err != nil {
+		return "", err
+	}
 	if err := note(ctx, events...); err != nil {
 		return "", fmt.Errorf("note targets: %w", err)
 	}
@@ -134,12 +137,47 @@ func checkFree(ctx context.Context, store Targets, wanted []sekisho.Target) erro
 	return nil
 }
 
+// checkPrincipals keeps a class from being another target's name, where principals are made of classes: login:NAME would
+// open both.
+func checkPrincipals(ctx context.Context, store Targets, wanted []sekisho.Target) error {
+	all, err := store.Targets(ctx)
+	if err != nil {
+		return fmt.Errorf("list targets: %w", err)
+	}
+	names, classes := map[string]bool{}, map[string]string{}
+	take := func(t *sekisho.Target) {
+		switch t.Mapping {
+		case "", sekisho.MapTarget:
+			names[t.Name] = true
+		case sekisho.MapClass:
+			classes[t.Class] = t.Name
+		}
+	}
+	for _, t := range all {
+		if !slices.ContainsFunc(wanted, func(w sekisho.Target) bool { return w.Name == t.Name }) {
+			take(t)
+		}
+	}
+	for i := range wanted {
+		take(&wanted[i])
+	}
+	for class, target := range classes {
+		if names[class] {
+			return fmt.Errorf("target %s: its class %s is the name of a target, and the principals of the two would be the same: choose another class", target, class)
+		}
+	}
+	return nil
+}
+
 func targetEvent(t *sekisho.Target, actor string) *sekisho.Event {
 	ev := &sekisho.Event{
 		Kind: sekisho.EventTargetAdded, Actor: actor, Target: t.Name,
 		Detail: map[string]string{
 			"labels": strings.Join(t.Labels, " "), "logins": strings.Join(t.Logins, " "), "audited": strconv.FormatBool(t.Audited),
 		},
+	}
+	if t.Mapping != "" {
+		ev.Detail["mapping"] = string(t.Mapping)
 	}
 	if len(t.Addresses) > 0 {
 		ev.Detail["addresses"] = strings.Join(t.Addresses, " ")
@@ -166,6 +204,11 @@ func checkTarget(t *sekisho.Target) error {
 	}
 	if t.Class != "" && sekisho.CheckLabel("class:"+t.Class) != nil { // it has the form of a label's value
 		return fmt.Errorf("target %s: class %.60q: want letters, digits and _ . / -", t.Name, t.Class)
+	}
+	for _, l := range t.Logins {
+		if err := sekisho.CheckMapping(t, l); err != nil {
+			return fmt.Errorf("target %s: %w", t.Name, err)
+		}
 	}
 	return checkAddresses(t)
 }

@@ -78,7 +78,9 @@ func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.
 		state.TrustedUserCa = slices.Concat(lines.User, lines.Gateway)
 	}
 	for _, l := range t.Logins {
-		state.Principals[l] = &apiv1.Principals{Principals: []string{sekisho.Principal(l, t.Name)}}
+		if principals := t.Principals(l); len(principals) > 0 {
+			state.Principals[l] = &apiv1.Principals{Principals: principals}
+		}
 	}
 	var err error
 	if state.Published, err = d.publishedOn(ctx, t); err != nil {

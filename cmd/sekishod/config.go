@@ -49,6 +49,8 @@ type Config struct {
 	SSHHosts []string `yaml:"ssh_hosts"`
 	// Recording says who can open recordings.
 	Recording RecordingConfig `yaml:"recording"`
+	// CA says who gets which certificates.
+	CA CAConfig `yaml:"ca"`
 	// FIPS takes only recipients whose kind of key is of FIPS 140 algorithms.
 	FIPS bool `yaml:"fips"`
 	// MetricsListen is the address at which Prometheus may read figures, without encryption and for everybody who reaches
@@ -204,7 +206,7 @@ func (c *Config) check() error {
 			errs = append(errs, fmt.Errorf("%s %q: %w", key, addr, err))
 		}
 	}
-	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients(), c.checkStore(), c.checkTransparent())...)
+	return errors.Join(append(errs, c.checkSignIn(), c.checkRecipients(), c.checkStore(), c.checkTransparent(), c.CA.check())...)
 }
 
 func (c *Config) checkTransparent() error {

@@ -134,7 +134,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err := h.policies.load(ctx); err != nil {
 		return err
 	}
-	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Note: h.events.Append, Now: time.Now}); err != nil {
+	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Issuers: h.cfg.CA.Issuers, Note: h.events.Append, Now: time.Now}); err != nil {
 		return err
 	}
 	if h.links, err = ca.OpenLinks(h.keys.link, filepath.Join(h.cfg.Data, "keys", "link-ca.crt"), time.Now); err != nil {

@@ -86,7 +86,11 @@ func (h *house) reachable(ctx context.Context, pass *sekisho.Pass, client netip.
 
 // certify fills the gateway's Certify port.
 func (h *house) certify(ctx context.Context, s sekisho.Session, limits sekisho.Limits, key ssh.PublicKey) (*ssh.Certificate, error) {
-	return h.ca.Gateways(ctx, ca.GatewayRequest{Session: &s, Limits: limits, Key: key, GatewayName: s.Gateway})
+	target, err := h.store.Target(ctx, s.Target)
+	if err != nil {
+		return nil, fmt.Errorf("read target: %w", err)
+	}
+	return h.ca.Gateways(ctx, ca.GatewayRequest{Session: &s, Target: target, Limits: limits, Key: key, GatewayName: s.Gateway})
 }
 
 // authorizeLink fills the registry's port: a connector that joined and was not ended may serve the targets that

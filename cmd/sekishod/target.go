@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,13 +21,14 @@ type targetCommand struct {
 }
 
 func (*targetAddCommand) Help() string {
-	return `Works while sekishod runs and while it does not. The token is printed on standard output, is good for one hour and for one connector. For a target that is there already, logins, labels, class, addresses and door change at once; its connector stays, and the token can be thrown away.
+	return `Works while sekishod runs and while it does not. The token is printed on standard output, is good for one hour and for one connector. For a target that is there already, logins, labels, class, addresses, mapping and door change at once; its connector stays, and the token can be thrown away.
 
 Examples:
 
     sekishod target add --config /etc/sekisho/sekishod.yaml web1 --login deploy --label env:dev
     sekishod target add --config /etc/sekisho/sekishod.yaml db1 --login postgres --login root --label env:prod --class pii --audited
     sekishod target add --config /etc/sekisho/sekishod.yaml db2 --login postgres --address 192.0.2.7 --address 2001:db8:7::/64
+    sekishod target add --config /etc/sekisho/sekishod.yaml ci7 --login runner --class ci --mapping class
 `
 }
 
@@ -37,6 +39,7 @@ type targetAddCommand struct {
 	Label   []string `placeholder:"KEY:VALUE" help:"Labels that policies refer to (repeatable)."`
 	Address []string `placeholder:"ADDRESS" help:"IP addresses and CIDR ranges that mean it, where somebody comes by address; the narrowest range wins (repeatable)."`
 	Class   string   `help:"How sensitive its data is, such as pii."`
+	Mapping string   `enum:"target,class,login,email,anyone" default:"target" help:"By which principal of a certificate one logs in: LOGIN:TARGET, LOGIN:CLASS, the login, the person's e-mail address, or people for everybody (target, class, login, email, anyone). See certificates.md."`
 	Audited bool     `help:"Trust the gateway CA only, so that nobody gets there except through the audit door."`
 	Replace bool     `help:"Let the new connector take over from a live one."`
 }
@@ -57,7 +60,7 @@ func (c *targetAddCommand) Run(ctx context.Context) error {
 	defer h.close()
 	token, err := control.NewJoinToken(ctx, h.store, h.events.Append, control.JoinParams{
 		Name:    c.Name,
-		Targets: []sekisho.Target{{Name: c.Name, Labels: c.Label, Class: c.Class, Logins: c.Login, Audited: c.Audited, Addresses: c.Address}},
+		Targets: []sekisho.Target{{Name: c.Name, Labels: c.Label, Class: c.Class, Logins: c.Login, Audited: c.Audited, Mapping: mapping(c.Mapping), Addresses: c.Address}},
 		Replace: c.Replace,
 		Actor:   administrator(),
 		Now:     time.Now(),
@@ -68,6 +71,14 @@ func (c *targetAddCommand) Run(ctx context.Context) error {
 	fmt.Println(token)
 	fmt.Fprintf(os.Stderr, "On the host of %s, within an hour: sekisho-connector join --config FILE --token-file FILE\n", c.Name)
 	return nil
+}
+
+// mapping leaves the usual one out.
+func mapping(word string) sekisho.Mapping {
+	if m := sekisho.Mapping(word); m != sekisho.MapTarget {
+		return m
+	}
+	return ""
 }
 
 // administrator names who works on the control host itself.
@@ -98,13 +109,13 @@ func (c *targetListCommand) Run(ctx context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "TARGET\tLOGINS\tLABELS\tCLASS\tAUDITED\tADDRESSES")
+	fmt.Fprintln(w, "TARGET\tLOGINS\tLABELS\tCLASS\tAUDITED\tMAPPING\tADDRESSES")
 	for _, t := range all {
 		audited := "no"
 		if t.Audited {
 			audited = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, words(t.Logins), words(t.Labels), words([]string{t.Class}), audited, words(t.Addresses))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.Name, words(t.Logins), words(t.Labels), words([]string{t.Class}), audited, cmp.Or(t.Mapping, sekisho.MapTarget), words(t.Addresses))
 	}
 	return w.Flush()
 }
