@@ -31,7 +31,7 @@ type cli struct {
 
 	Sessions   sessionsCmd   `cmd:"" group:"records" help:"List, watch and end sessions that run."`
 	Recordings recordingsCmd `cmd:"" group:"records" help:"List, check and read recordings."`
-	Keys       keysCmd       `cmd:"" group:"records" help:"Make and show the keys that open recordings."`
+	Keys       keysCmd       `cmd:"" group:"records" help:"Keys that open recordings; SSH keys that log in for a time."`
 	Audit      auditCmd      `cmd:"" group:"records" help:"Read and check the audit log."`
 
 	CA caCmd `cmd:"" name:"ca" group:"ca" help:"Certificates: get them, find them, revoke them; the CAs and their keys."`
@@ -47,6 +47,8 @@ var groups = []kong.Group{
 	{Key: "records", Title: "What is done and was recorded:"},
 	{Key: "ca", Title: "Certificates:"},
 	{Key: "other", Title: "Other:"},
+	{Key: "opening", Title: "Keys that open recordings:"},
+	{Key: "publishing", Title: "SSH keys that log in without a certificate (published keys):"},
 }
 
 // app is what every command gets to work with.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 )
 
@@ -51,6 +52,24 @@ func (*recordingsIDsCmd) Run(a *app) error {
 	return nil
 }
 
+// keysIDsCmd prints the published keys that may be withdrawn, for completion.
+type keysIDsCmd struct{}
+
+func (*keysIDsCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, completeTime)
+	defer cancel()
+	all, _, err := a.during(ctx).publishedKeys(&apiv1.ListPublishedKeysRequest{Limit: maxCompleted})
+	if err != nil {
+		return nil
+	}
+	for _, k := range all {
+		if k.MayWithdraw {
+			a.offer(k.ID, fmt.Sprintf("%s on %s, until %s: %s", k.Login, k.places(), local(k.Expires), k.Reason))
+		}
+	}
+	return nil
+}
+
 // during is the app for as long as ctx lasts.
 func (a *app) during(ctx context.Context) *app {
 	during := *a
@@ -61,7 +80,7 @@ func (a *app) during(ctx context.Context) *app {
 // offer prints a word that can follow and, after a tab, what it stands for. bash expands what it is offered, so nothing
 // that a server says may be a word unless it is an ID.
 func (a *app) offer(id, means string) {
-	if isSession(id) {
+	if isSession(id) || sekisho.CheckID("pub", id) {
 		fmt.Fprintf(a.out, "%s\t%s\n", id, plain(means))
 	}
 }
