@@ -30,7 +30,7 @@ type Event struct {
 const (
 	EventSignIn             = "sign-in"             // detail: device, issuer
 	EventSignInRefused      = "sign-in.refused"     // error
-	EventSignInEnded        = "sign-in.ended"       // detail: why (logout, expired)
+	EventSignInEnded        = "sign-in.ended"       // detail: why (logout, expired, revoked)
 	EventProofAsked         = "proof.asked"         // a person is to prove themselves for one connection; detail: why (ended, stale, no certificate)
 	EventProofGiven         = "proof.given"         // they did, sign_in says by which sign-in; detail: how (renewed, began)
 	EventProofRefused       = "proof.refused"       // error

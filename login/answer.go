@@ -87,6 +87,10 @@ func (d *Desk) settle(ctx context.Context, q *Question, id sekisho.Identity) (*s
 	if err := d.cfg.Store.SaveSignIn(ctx, s); err != nil {
 		return nil, fmt.Errorf("save sign-in: %w", err)
 	}
+	if err := d.cfg.Revoked(id.Subject, s.ID); err != nil {
+		_, end := d.end(ctx, s, d.cfg.Now(), "revoked")
+		return nil, errors.Join(err, end)
+	}
 	return s, nil
 }
 

@@ -62,7 +62,10 @@ type Config struct {
 	Proofs *Proofs
 	// Note puts an event into the audit log and returns when it is durable.
 	Note func(context.Context, *sekisho.Event) error
-	Now  func() time.Time
+	// Revoked reports by a Refusal that a person may not be signed in, or that a sign-in of theirs may not be used (its ID is
+	// empty where there is none yet). nil: nobody is revoked.
+	Revoked func(subject, signIn string) error
+	Now     func() time.Time
 	Log  *slog.Logger
 }
 
@@ -91,6 +94,9 @@ func New(cfg Config) (*Desk, error) {
 	}
 	if cfg.Proofs == nil {
 		cfg.Proofs = NewProofs(cfg.Now)
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(string, string) error { return nil }
 	}
 	return &Desk{
 		cfg: cfg, proofs: cfg.Proofs,

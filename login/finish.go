@@ -84,7 +84,12 @@ func (d *Desk) admit(ctx context.Context, b *begun, r *ready) (string, *sekisho.
 	if err := d.cfg.Store.SaveSignIn(ctx, s); err != nil {
 		return "", nil, fmt.Errorf("save sign-in: %w", err)
 	}
-	if err := d.noteSignIn(ctx, s); err != nil {
+	// Asked once the sign-in is there: whoever is revoked meanwhile is either refused here or has it ended.
+	err := d.cfg.Revoked(s.Identity.Subject, s.ID)
+	if err == nil {
+		err = d.noteSignIn(ctx, s)
+	}
+	if err != nil {
 		// Nobody holds its token, so the record is dead already; ending it keeps lists honest.
 		if _, end := d.cfg.Store.EndSignIn(ctx, id, now); end != nil {
 			d.cfg.Log.Error("end a sign-in that could not be noted", "sign_in", id, "error", end)

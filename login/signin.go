@@ -33,6 +33,9 @@ func (d *Desk) Authenticate(ctx context.Context, token, proof, method, url, clie
 	if subtle.ConstantTimeCompare(hash[:], s.TokenHash) != 1 {
 		return nil, refuse("You are not signed in.", again, fmt.Errorf("authenticate: wrong secret for %s", id))
 	}
+	if err := d.cfg.Revoked(s.Identity.Subject, s.ID); err != nil {
+		return nil, err
+	}
 	now := d.cfg.Now()
 	if !s.Live(now) {
 		d.noteExpired(ctx, s, now)
@@ -96,6 +99,37 @@ func (d *Desk) List(ctx context.Context, subject string) ([]*sekisho.SignIn, err
 		return nil, fmt.Errorf("list sign-ins: %w", err)
 	}
 	return all, nil
+}
+
+// EndFor ends sign-ins because of a revocation: the one with that ID, or all of a person's. It says how many.
+func (d *Desk) EndFor(ctx context.Context, subject, id string) (int, error) {
+	now := d.cfg.Now()
+	var all []*sekisho.SignIn
+	if id != "" {
+		s, err := d.cfg.Store.SignIn(ctx, id)
+		if err != nil {
+			return 0, fmt.Errorf("read sign-in: %w", err)
+		}
+		all = append(all, s)
+	} else {
+		var err error
+		if all, err = d.List(ctx, subject); err != nil {
+			return 0, err
+		}
+	}
+	ended := 0
+	var errs []error // each is ended, whatever becomes of the others
+	for _, s := range all {
+		if !s.Live(now) {
+			continue
+		}
+		done, err := d.end(ctx, s, now, "revoked")
+		if done {
+			ended++
+		}
+		errs = append(errs, err)
+	}
+	return ended, errors.Join(errs...)
 }
 
 // End ends one of the caller's own sign-ins, the current one if id is empty, or all of them. It says how many.

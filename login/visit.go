@@ -209,7 +209,11 @@ func (d *Desk) identify(ctx context.Context, v *visit, code, idpError string) (s
 	case code == "" || len(code) > maxCode:
 		return sekisho.Identity{}, refuseIdP(errors.New("callback: code is absent or too long"))
 	}
-	return d.cfg.Provider.Exchange(ctx, code, v.authorization(""))
+	id, err := d.cfg.Provider.Exchange(ctx, code, v.authorization(""))
+	if err == nil {
+		err = d.cfg.Revoked(id.Subject, "")
+	}
+	return id, err
 }
 
 // outcome is the way back to the client's loopback address, with up to two parameters beside its state.
