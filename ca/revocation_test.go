@@ -88,7 +88,8 @@ func (l *ledger) certificates(_ context.Context, q sekisho.CertificateQuery) (ou
 	defer l.mu.Unlock()
 	for _, ev := range slices.Backward(l.events) {
 		c := ev.Certificate
-		if c == nil || q.Before != 0 && ev.Seq >= q.Before || len(out) >= q.Limit || !q.ValidAt.Before(c.ValidBefore) {
+		if c == nil || q.Before != 0 && ev.Seq >= q.Before || len(out) >= q.Limit || !q.Since.IsZero() && ev.Time.Before(q.Since) ||
+			!q.ValidAt.IsZero() && (ev.Time.After(q.ValidAt) || !q.ValidAt.Before(c.ValidBefore)) {
 			continue
 		}
 		id, err := ca.ParseKeyID(c.KeyID + "/0")
@@ -431,6 +432,18 @@ func TestRevocationsEnd(t *testing.T) {
 	o.pass(2 * time.Hour)
 	if o.book.Person("eve@example.com") == nil {
 		t.Error("the longer one does not hold")
+	}
+}
+
+// mallory's certificate was issued before the clock was set back. It is in the list.
+func TestRevokedAfterTheClockWasSetBack(t *testing.T) {
+	o := newOffice(t)
+	cert := o.mustCertify("mallory@example.com", "sin_m", newPublic(t))
+	o.pass(-10 * time.Minute)
+	o.revoke(sekisho.RevokedPerson, "mallory@example.com")
+	list, err := o.book.Users(t.Context())
+	if err != nil || !keygen(t, list.KRL, cert) || list.Entries != 1 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 

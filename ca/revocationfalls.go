@@ -55,6 +55,15 @@ func (b *Revocations) valid(ctx context.Context, r *sekisho.Revocation, at time.
 	default:
 		return fmt.Errorf("revocation %s is of an unknown kind", r.ID)
 	}
+	if err := b.pages(ctx, q, yield); err != nil {
+		return err
+	}
+	// Those that were issued at a later time, by a clock that was set back since, are valid all the same.
+	q.ValidAt, q.Since = time.Time{}, at.Add(time.Nanosecond)
+	return b.pages(ctx, q, yield)
+}
+
+func (b *Revocations) pages(ctx context.Context, q sekisho.CertificateQuery, yield func(*sekisho.Event)) error {
 	for {
 		page, err := b.cfg.Certificates(ctx, q)
 		if err != nil {
@@ -71,6 +80,22 @@ func (b *Revocations) valid(ctx context.Context, r *sekisho.Revocation, at time.
 		}
 		q.Before = page[len(page)-1].Seq
 	}
+}
+
+// Falls gives the revocation that an issued certificate falls under now; nil: none.
+func (b *Revocations) Falls(ev *sekisho.Event) *sekisho.Revocation {
+	c := ev.Certificate
+	if c == nil {
+		return nil
+	}
+	serial := strconv.FormatInt(ev.Seq, 10)
+	things := []thing{
+		{sekisho.RevokedCertificate, serial}, {sekisho.RevokedKeyID, c.KeyID + "/" + serial}, {sekisho.RevokedKey, c.Key}, {sekisho.RevokedCA, c.CA},
+	}
+	if id, err := ParseKeyID(c.KeyID + "/" + serial); err == nil && c.Type == "user" {
+		things = append([]thing{{sekisho.RevokedPerson, id.Subject}, {sekisho.RevokedSignIn, id.SignIn}}, things...)
+	}
+	return b.find(things...)
 }
 
 // issued finds the certificate that a revocation names by serial or Key ID; nil: none was issued here.

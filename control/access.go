@@ -178,13 +178,14 @@ func (d access) let(ctx context.Context, q *question, t *sekisho.Target, limits 
 	}
 	expires := earlier(pass.Expires, time.Unix(int64(cert.ValidBefore), 0))
 	return connect.NewResponse(&apiv1.ConnectResponse{
-		Certificate: ca.Line(cert),
-		Token:       token,
-		Gateways:    d.Gateways,
-		HostCa:      d.hostCA(),
-		Target:      t.Name,
-		Door:        door,
-		Expires:     timestamppb.New(expires),
+		Certificate:  ca.Line(cert),
+		Token:        token,
+		Gateways:     d.Gateways,
+		HostCa:       d.hostCA(),
+		Target:       t.Name,
+		Door:         door,
+		Expires:      timestamppb.New(expires),
+		RevokedHosts: d.Revoked.Number(),
 	}), nil
 }
 

@@ -95,6 +95,10 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Closing is closed when calls that last are to end, because the house goes down. May be nil.
 	Closing <-chan struct{}
+	// Revoked knows and changes what is revoked.
+	Revoked *ca.Revocations
+	// Enforce puts a new revocation into effect: it ends sign-ins and sessions, and says how many and which.
+	Enforce func(ctx context.Context, r *sekisho.Revocation) (signIns int, sessions []string, err error)
 	// Barred reports, by a Refusal, why a person may get nothing any more: they are revoked. May be nil.
 	Barred func(ctx context.Context, subject string) error
 	// Linked reports whether a connector's link to that target is up. May be nil.
@@ -152,6 +156,8 @@ type Store interface {
 	Pendings
 	Tokens
 	PublishedKeys
+	Revocation(ctx context.Context, id string) (*sekisho.Revocation, error)
+	Revocations(context.Context, sekisho.RevocationQuery) ([]*sekisho.Revocation, error)
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 	SignIn(ctx context.Context, id string) (*sekisho.SignIn, error)
 }
@@ -225,6 +231,8 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{door: d}, opts...))
 	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{door: d}, opts...))
 	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{d}, opts...))
+	mux.HandleFunc("GET "+pathRevokedUsers, d.revokedUsers)
+	mux.HandleFunc("GET "+pathRevokedHosts, d.revokedHosts)
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
 	return bounded(mux, sendTime), nil
@@ -243,6 +251,8 @@ func (d *door) check() error {
 		return errors.New("policies, store, audit log and recordings are all needed")
 	case d.Live == nil || d.FollowRecording == nil:
 		return errors.New("live sessions and a way to follow recordings are both needed")
+	case d.Revoked == nil || d.Enforce == nil:
+		return errors.New("revocations and a way to enforce them are both needed")
 	case d.Now == nil || d.Log == nil:
 		return errors.New("clock and log are both needed")
 	}

@@ -39,10 +39,11 @@ func (d access) Enter(ctx context.Context, req *connect.Request[apiv1.EnterReque
 		return nil, as(connect.CodeInvalidArgument, err)
 	}
 	return connect.NewResponse(&apiv1.EnterResponse{
-		Certificate: ca.Line(cert),
-		HostCa:      d.hostCA(),
-		SshGateway:  d.SSHGateway,
-		Expires:     timestamppb.New(time.Unix(int64(cert.ValidBefore), 0)),
+		Certificate:  ca.Line(cert),
+		HostCa:       d.hostCA(),
+		SshGateway:   d.SSHGateway,
+		RevokedHosts: d.Revoked.Number(),
+		Expires:      timestamppb.New(time.Unix(int64(cert.ValidBefore), 0)),
 	}), nil
 }
 

@@ -34,7 +34,7 @@ func (h *hostCertificates) certificate(ctx context.Context, d *door, r ca.HostRe
 	if cert == nil {
 		cert = h.stored(ctx, d, name)
 	}
-	if cert == nil || !h.good(cert, r, d.CA.Lines().Host[0], d.Now()) {
+	if cert == nil || !h.good(cert, r, d.CA.Lines().Host[0], d.Now()) || d.Revoked.Certificate(cert) != nil {
 		made, err := d.CA.Hosts(ctx, r)
 		if err != nil {
 			return "", fmt.Errorf("host certificate for %s: %w", name, err)

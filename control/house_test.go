@@ -79,6 +79,7 @@ type house struct {
 	db      *db.DB
 	log     *audit.Log
 	ca      *ca.Authority
+	revoked *ca.Revocations
 	links   *ca.Links
 	desk    *login.Desk
 	key     *ecdsa.PrivateKey // of target tokens
@@ -157,13 +158,18 @@ func newHouse(t testing.TB) *house {
 	if err := h.log.Append(t.Context(), &sekisho.Event{Kind: sekisho.EventStarted, Actor: "control"}); err != nil {
 		t.Fatal(err)
 	}
-	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Note: h.log.Append, Now: h.now}))(t)
+	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Note: h.log.Append, Now: h.now,
+		Refuse: func(id ca.KeyID, r *sekisho.CertificateRecord) error { return h.revoked.Refuse(id, r) }}))(t)
+	h.revoked = must(ca.OpenRevocations(t.Context(), ca.RevocationsConfig{
+		Store: h.db, Certificates: h.db.Certificates, Events: h.log.Query, Note: h.log.Append,
+		CAs: func(context.Context) ([]*sekisho.CA, error) { return h.ca.CAs(), nil }, Now: h.now,
+	}))(t)
 	h.links = must(ca.OpenLinks(must(ca.OpenECDSA(filepath.Join(dir, "keys", "link")))(t), filepath.Join(dir, "keys", "link.pem"), h.now))(t)
 	h.key = must(ca.OpenECDSA(filepath.Join(dir, "keys", "pass")))(t)
 	h.live, h.closing = newLiveSessions(), make(chan struct{})
 	h.set.Store(must(policy.Load([]policy.File{{Name: "test.cedar", Text: []byte(policies)}}))(t))
 	h.desk = must(login.New(login.Config{
-		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger,
+		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger, Revoked: h.revoked.SignIn,
 		Note: func(ctx context.Context, ev *sekisho.Event) error { return h.log.Append(ctx, ev) },
 	}))(t)
 	h.handler = must(control.New(control.Config{
@@ -172,6 +178,7 @@ func newHouse(t testing.TB) *house {
 		Recipients: func() []*apiv1.Recipient {
 			return []*apiv1.Recipient{{Id: "rk_0123456789abcdef", Label: "auditors", Kem: "mlkem768-x25519", Default: true}}
 		},
+		Revoked: h.revoked, Enforce: h.enforce,
 		Desk: h.desk, Passes: must(login.NewIssuer(h.key, h.url))(t), CA: h.ca, Links: h.links,
 		Policies: h.set.Load, Store: h.db, Note: h.log.Append, Events: h.log,
 		OpenRecording: h.openRecording, Live: h.live, FollowRecording: h.live.follow, Changed: h.live.changed.Wait, Closing: h.closing, Linked: func(target string) bool { return target == "web1" },
@@ -186,6 +193,19 @@ func newHouse(t testing.TB) *house {
 	}))(t)
 	h.addTargets()
 	return h
+}
+
+// enforce ends sign-ins; sessions are the gateway's.
+func (h *house) enforce(ctx context.Context, r *sekisho.Revocation) (int, []string, error) {
+	var n int
+	var err error
+	switch r.Kind {
+	case sekisho.RevokedPerson:
+		n, err = h.desk.EndFor(ctx, r.Value, "")
+	case sekisho.RevokedSignIn:
+		n, err = h.desk.EndFor(ctx, "", r.Value)
+	}
+	return n, []string{"ses_" + string(r.Kind)}, err
 }
 
 func (h *house) openRecording(_ context.Context, session string) (io.ReadCloser, int64, error) {

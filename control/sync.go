@@ -41,6 +41,9 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 		reports[r.Name] = r
 	}
 	res := &apiv1.SyncResponse{IntervalSeconds: int32(syncEvery.Seconds())}
+	if res.Revocations, err = d.missedRevocations(ctx, c, all, reports); err != nil {
+		return nil, err
+	}
 	for _, t := range all {
 		if t.Connector != c.ID {
 			continue
@@ -63,6 +66,20 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 		res.LinkCertificate = link
 	}
 	return connect.NewResponse(res), nil
+}
+
+// missedRevocations is the revocation list where one of the connector's targets has an older one, or none.
+func (d connectors) missedRevocations(ctx context.Context, c *sekisho.Connector, all []*sekisho.Target, reports map[string]*apiv1.HostReport) ([]byte, error) {
+	list, err := d.Revoked.Users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range all {
+		if r := reports[t.Name]; t.Connector == c.ID && (r == nil || r.Revocations == 0 || r.Revocations < list.Number) {
+			return list.KRL, nil
+		}
+	}
+	return nil, nil
 }
 
 // state is what one of the connector's own targets should have. report is nil when the connector has none.

@@ -66,7 +66,7 @@ type Config struct {
 	// empty where there is none yet). nil: nobody is revoked.
 	Revoked func(subject, signIn string) error
 	Now     func() time.Time
-	Log  *slog.Logger
+	Log     *slog.Logger
 }
 
 // Desk is where people sign in. Its methods may be called at the same time.

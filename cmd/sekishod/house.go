@@ -37,6 +37,7 @@ type house struct {
 	events   *audit.Log
 	keys     *keys
 	ca       *ca.Authority
+	revoked  *ca.Revocations
 	links    *ca.Links
 	policies *policies
 	spool    *spool.Spool
@@ -134,7 +135,10 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err := h.policies.load(ctx); err != nil {
 		return err
 	}
-	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Issuers: h.cfg.CA.Issuers, Note: h.events.Append, Now: time.Now}); err != nil {
+	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Issuers: h.cfg.CA.Issuers, Refuse: h.refuse, Note: h.events.Append, Now: time.Now}); err != nil {
+		return err
+	}
+	if err := h.openRevocations(ctx); err != nil {
 		return err
 	}
 	if h.links, err = ca.OpenLinks(h.keys.link, filepath.Join(h.cfg.Data, "keys", "link-ca.crt"), time.Now); err != nil {
@@ -190,7 +194,7 @@ func (h *house) openLogin(ctx context.Context) error {
 	}
 	proofs := login.NewProofs(time.Now)
 	h.desk, err = login.New(login.Config{Provider: provider, Store: h.store, URL: h.cfg.URL, Lifetime: h.cfg.SignIn.lifetime,
-		Proofs: proofs, Note: one(h.note), Now: time.Now, Log: h.log})
+		Proofs: proofs, Revoked: h.revoked.SignIn, Note: one(h.note), Now: time.Now, Log: h.log})
 	if err != nil {
 		return err
 	}
@@ -205,14 +209,14 @@ func (h *house) openDoors() (err error) {
 	if err != nil {
 		return err
 	}
-	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, now: time.Now}
+	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, revoked: h.revoked.Certificate, now: time.Now}
 	h.gateway, err = gateway.New(gateway.Config{
 		Name: gatewayName, Host: h.url.Hostname(), Domain: strings.ToLower(h.cfg.Domain),
 		WithoutCertificate: h.cfg.SSHWithoutCertificate,
 
 		Identify:   h.identify,
 		Recall:     h.recall,
-		Revoked:    func(*ssh.Certificate) error { return nil },
+		Revoked:    h.revoked.Certificate,
 		Decide:     h.decide,
 		Note:       h.events.Append,
 		Record:     h.recorder.record,
@@ -241,6 +245,7 @@ func (h *house) newControl() (http.Handler, error) {
 	return control.New(control.Config{
 		Name: h.cfg.Name, URL: h.cfg.URL, Domain: h.cfg.Domain, SSHHosts: h.cfg.SSHHosts,
 		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: h.readers.tell,
+		Revoked: h.revoked, Enforce: h.enforce, Barred: h.barred,
 		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
 		OpenRecording: h.recorder.open, Live: liveSessions{h.gateway}, FollowRecording: h.recorder.follow,

@@ -13,7 +13,8 @@ import (
 
 // decide fills the gateway's Decide port: the sign-in must live, and the policies in force at this moment must allow.
 func (h *house) decide(ctx context.Context, pass *sekisho.Pass, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
-	s := &sekisho.Session{SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login}
+	s := &sekisho.Session{SignIn: pass.SignIn, Identity: pass.Identity, Target: pass.Target, Login: pass.Login,
+		Key: pass.Key, Request: pass.ID}
 	return h.judge(ctx, h.store, s, client)
 }
 
@@ -25,6 +26,9 @@ type known interface {
 
 func (h *house) judge(ctx context.Context, from known, s *sekisho.Session, client netip.Addr) (*sekisho.Target, sekisho.Decision, error) {
 	now := time.Now()
+	if err := h.revoked.Session(s); err != nil {
+		return nil, sekisho.Decision{}, err
+	}
 	if err := checkLive(ctx, from, s.SignIn, now); err != nil {
 		return nil, sekisho.Decision{}, err
 	}

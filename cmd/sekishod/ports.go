@@ -133,7 +133,9 @@ const (
 type hostSigner struct {
 	key   ssh.Signer
 	issue func(context.Context, ca.HostRequest) (*ssh.Certificate, error)
-	now   func() time.Time
+	// revoked reports that a certificate is: another one is made.
+	revoked func(*ssh.Certificate) error
+	now     func() time.Time
 
 	mu    sync.Mutex
 	names map[string]hostCertificate // by all names, joined
@@ -174,7 +176,7 @@ func (s *hostSigner) known(name string) (ssh.Signer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if c, ok := s.names[name]; ok && now.Before(c.until) {
+	if c, ok := s.names[name]; ok && now.Before(c.until) && s.revoked(c.signer.PublicKey().(*ssh.Certificate)) == nil {
 		return c.signer, nil
 	}
 	if s.full.Before(now) {

@@ -133,6 +133,7 @@ func (h *house) serve(ctx context.Context) error {
 	work.Go(func() { h.policies.watch(watching) })
 	work.Go(func() { h.readers.watch(watching) })
 	work.Go(func() { h.watchSessions(watching) })
+	work.Go(func() { h.watchRevocations(watching) })
 	work.Go(func() { h.recorder.sweep(watching) })
 	h.log.Info("serving", "url", h.cfg.URL, "listen", https.Addr().String(), "ssh", h.cfg.SSHListen)
 	select {
