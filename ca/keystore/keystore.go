@@ -133,10 +133,12 @@ type place interface {
 
 // schemes are the stores, by the scheme of their URIs; each func reads what comes after the colon.
 var schemes = map[string]func(rest string) (place, error){
-	"file":   readFilePlace,
-	"agent":  readAgentPlace,
-	"pkcs11": readTokenPlace,
-	"tpm":    readTPMPlace,
+	"file":     readFilePlace,
+	"agent":    readAgentPlace,
+	"pkcs11":   readTokenPlace,
+	"tpm":      readTPMPlace,
+	"awskms":   readAWSPlace,
+	"azurekms": readAzurePlace,
 }
 
 // Open opens the key that the URI names. The error wraps ErrNotFound when the store is there and the key is not, ErrSecret

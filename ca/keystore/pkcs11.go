@@ -31,14 +31,3 @@ func (p tokenPlace) name() string {
 	u.ModulePath, u.PINSource = "", ""
 	return u.String()
 }
-
-// token says which token is meant, for sentences.
-func (p tokenPlace) token() string {
-	switch {
-	case p.uri.Token != "":
-		return "token " + p.uri.Token
-	case p.uri.Serial != "":
-		return "the token with serial " + p.uri.Serial
-	}
-	return "the token"
-}

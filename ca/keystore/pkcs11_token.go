@@ -55,6 +55,17 @@ func (p tokenPlace) fail(err error) error {
 	return &Error{Store: p.name(), Cause: err, Fix: fix}
 }
 
+// token says which token is meant, for sentences.
+func (p tokenPlace) token() string {
+	switch {
+	case p.uri.Token != "":
+		return "token " + p.uri.Token
+	case p.uri.Serial != "":
+		return "the token with serial " + p.uri.Serial
+	}
+	return "the token"
+}
+
 // token is a key on a token, and what its sessions share.
 type token struct {
 	place  tokenPlace

@@ -36,6 +36,8 @@ func readQuery(rest string, names ...string) (where string, values map[string]st
 		switch {
 		case name == "passphrase" || name == "pin" || name == "pin-value" || name == "password":
 			return "", nil, errInURI
+		case len(names) == 0:
+			return "", nil, errors.New("want nothing after a question mark")
 		case !slices.Contains(names, name):
 			return "", nil, fmt.Errorf("%s is not known here: want one of %s", shortName(name), strings.Join(names, ", "))
 		case !ok || value == "" || values[name] != "":
