@@ -184,9 +184,7 @@ func (k *keeper) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
 		signature, err = opened.Sign(random, data)
 	}
 	if err == nil {
-		if opened.Check != nil || k.troubled() { // most keys are files: they cannot get into trouble
-			k.heard(nil)
-		}
+		k.heard(nil)
 		return signature, nil
 	}
 	k.heard(err)
@@ -207,12 +205,6 @@ func (k *keeper) heard(trouble error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.trouble = trouble
-}
-
-func (k *keeper) troubled() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.trouble != nil
 }
 
 // at gives the private key where it is open, or why it cannot be opened now.

@@ -2,12 +2,6 @@ package control
 
 import "github.com/sekisho/sekisho/api/v1/apiv1connect"
 
-// cas serves CAService.
-type cas struct {
-	*door
-	apiv1connect.UnimplementedCAServiceHandler
-}
-
 // certificates serves CertificateService.
 type certificates struct {
 	*door

@@ -46,7 +46,15 @@ func (d *device) join(token, name string) (*apiv1.JoinResponse, error) {
 	return res.Msg, nil
 }
 
+// sync reports on targets whose SSH servers prove what is reported.
 func (d *device) sync(reports ...*apiv1.HostReport) (*apiv1.SyncResponse, error) {
+	for _, r := range reports {
+		d.house.shown.Store(r.Name, r.HostKey)
+	}
+	return d.syncOnly(reports...)
+}
+
+func (d *device) syncOnly(reports ...*apiv1.HostReport) (*apiv1.SyncResponse, error) {
 	res, err := d.Connector.Sync(d.house.t.Context(), connect.NewRequest(&apiv1.SyncRequest{Targets: reports}))
 	if err != nil {
 		return nil, err

@@ -75,6 +75,12 @@ type Config struct {
 	// CA issues certificates, Links those of connectors' links.
 	CA    CA
 	Links Links
+	// Rotation takes CAs from one key to the next.
+	Rotation *Rotation
+	// ProbeHostKey asks a target's SSH server, over its connector's link, for its host key of that type (as in
+	// authorized_keys), and gives the one that the server proved to hold in a key exchange. No host key is certified that was
+	// not seen so.
+	ProbeHostKey func(ctx context.Context, target, keyType string) (ssh.PublicKey, error)
 	// Policies gives the set in force.
 	Policies func() *policy.Set
 	Store    Store
@@ -154,6 +160,7 @@ type Store interface {
 	Targets
 	Connectors
 	Pendings
+	SaveHostReports(ctx context.Context, reports []*sekisho.HostReport) error
 	Tokens
 	PublishedKeys
 	Revocation(ctx context.Context, id string) (*sekisho.Revocation, error)
@@ -202,6 +209,7 @@ type door struct {
 	hosts    hostCertificates
 	watches  watches
 	alarms   alarms
+	reports  reports
 	programs programs
 	// publishing is held while the published keys that there are decide whether there may be one more.
 	publishing sync.Mutex
@@ -227,12 +235,13 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewRecordingServiceHandler(recordings{d}, opts...))
 	mux.Handle(apiv1connect.NewAuditServiceHandler(auditLog{d}, opts...))
 	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
-	mux.Handle(apiv1connect.NewCAServiceHandler(cas{door: d}, opts...))
+	mux.Handle(apiv1connect.NewCAServiceHandler(cas{d}, opts...))
 	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{door: d}, opts...))
 	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{door: d}, opts...))
 	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{d}, opts...))
 	mux.HandleFunc("GET "+pathRevokedUsers, d.revokedUsers)
 	mux.HandleFunc("GET "+pathRevokedHosts, d.revokedHosts)
+	d.mountCAs(mux)
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
 	return bounded(mux, sendTime), nil
@@ -253,6 +262,8 @@ func (d *door) check() error {
 		return errors.New("live sessions and a way to follow recordings are both needed")
 	case d.Revoked == nil || d.Enforce == nil:
 		return errors.New("revocations and a way to enforce them are both needed")
+	case d.Rotation == nil || d.ProbeHostKey == nil:
+		return errors.New("rotation of CA keys and a way to probe host keys are both needed")
 	case d.Now == nil || d.Log == nil:
 		return errors.New("clock and log are both needed")
 	}

@@ -24,34 +24,34 @@ type hostCertificates struct {
 	latest map[string]*ssh.Certificate
 }
 
-// certificate gives the certificate at hand if it is what the request would get and has a third of its time left,
-// else a new one, as an authorized_keys line.
-func (h *hostCertificates) certificate(ctx context.Context, d *door, r ca.HostRequest) (string, error) {
-	name := r.Names[0]
+// atHand gives a target's certificate, nil where there is none.
+func (h *hostCertificates) atHand(ctx context.Context, d *door, name string) *ssh.Certificate {
 	h.mu.Lock()
 	cert := h.latest[name]
 	h.mu.Unlock()
 	if cert == nil {
 		cert = h.stored(ctx, d, name)
 	}
-	if cert == nil || !h.good(cert, r, d.CA.Lines().Host[0], d.Now()) || d.Revoked.Certificate(cert) != nil {
-		made, err := d.CA.Hosts(ctx, r)
-		if err != nil {
-			return "", fmt.Errorf("host certificate for %s: %w", name, err)
-		}
-		cert = made
-		expires := time.Unix(int64(cert.ValidBefore), 0)
-		if err := d.Store.PutPending(ctx, hostKey(name), expires, []byte(ca.Line(cert))); err != nil {
-			return "", fmt.Errorf("keep host certificate: %w", err)
-		}
+	return cert
+}
+
+// issue makes a new certificate and keeps it.
+func (h *hostCertificates) issue(ctx context.Context, d *door, r ca.HostRequest) (*ssh.Certificate, error) {
+	name := r.Names[0]
+	cert, err := d.CA.Hosts(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("host certificate for %s: %w", name, err)
+	}
+	if err := d.Store.PutPending(ctx, hostKey(name), time.Unix(int64(cert.ValidBefore), 0), []byte(ca.Line(cert))); err != nil {
+		return nil, fmt.Errorf("keep host certificate: %w", err)
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.latest == nil {
 		h.latest = make(map[string]*ssh.Certificate)
 	}
 	h.latest[name] = cert
-	h.mu.Unlock()
-	return ca.Line(cert), nil
+	return cert, nil
 }
 
 // stored reads the certificate that this or another process has kept. Whatever is wrong with it, a new one can be made.
@@ -71,12 +71,19 @@ func (h *hostCertificates) stored(ctx context.Context, d *door, name string) *ss
 	return cert
 }
 
-func (h *hostCertificates) good(cert *ssh.Certificate, r ca.HostRequest, authority string, now time.Time) bool {
-	return cert.CertType == ssh.HostCert &&
+// usable reports whether a certificate is what the request would get and is valid, by a key that hosts may show
+// certificates of.
+func usable(cert *ssh.Certificate, r ca.HostRequest, lines []string, now time.Time) bool {
+	return cert != nil && cert.CertType == ssh.HostCert &&
 		string(cert.Key.Marshal()) == string(r.Key.Marshal()) &&
 		slices.Equal(cert.ValidPrincipals, r.Names) &&
-		ca.Line(cert.SignatureKey) == authority &&
-		now.Add(hostTTL/3).Before(time.Unix(int64(cert.ValidBefore), 0))
+		slices.Contains(lines, ca.Line(cert.SignatureKey)) &&
+		now.Before(time.Unix(int64(cert.ValidBefore), 0))
+}
+
+// good reports whether no new one is due either: it is by the key that issues, and has a third of its time left.
+func good(cert *ssh.Certificate, r ca.HostRequest, lines []string, now time.Time) bool {
+	return usable(cert, r, lines[:1], now) && now.Add(hostTTL/3).Before(time.Unix(int64(cert.ValidBefore), 0))
 }
 
 func hostKey(name string) string { return "hostcert/" + name }

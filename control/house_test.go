@@ -89,8 +89,11 @@ type house struct {
 	live    *liveSessions
 	set     atomic.Pointer[policy.Set]
 	closing chan struct{}
-	barred  atomic.Value // subject of who is revoked
-	cut     []string     // connectors whose links were cut
+	// rotation takes the CAs on; shown is the host key that each target's SSH server proves.
+	rotation *control.Rotation
+	shown    sync.Map
+	barred   atomic.Value // subject of who is revoked
+	cut      []string     // connectors whose links were cut
 
 	mu    sync.Mutex
 	clock time.Time
@@ -159,6 +162,7 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Note: h.log.Append, Now: h.now,
+		Create: newCAKey, Save: h.db.SaveCA,
 		Refuse: func(id ca.KeyID, r *sekisho.CertificateRecord) error { return h.revoked.Refuse(id, r) }}))(t)
 	h.revoked = must(ca.OpenRevocations(t.Context(), ca.RevocationsConfig{
 		Store: h.db, Certificates: h.db.Certificates, Events: h.log.Query, Note: h.log.Append,
@@ -172,7 +176,9 @@ func newHouse(t testing.TB) *house {
 		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger, Revoked: h.revoked.SignIn,
 		Note: func(ctx context.Context, ev *sekisho.Event) error { return h.log.Append(ctx, ev) },
 	}))(t)
+	h.rotation = must(control.NewRotation(control.RotationConfig{CA: h.ca, Store: h.db, Events: h.log, Now: h.now, Log: logger}))(t)
 	h.handler = must(control.New(control.Config{
+		Rotation: h.rotation, ProbeHostKey: h.probe,
 		Name: "Example & Sons", URL: h.url, Domain: "example.internal", SSHHosts: []string{"*.example.internal"},
 		Gateways: []string{h.url + "/v1/stream"}, SSHGateway: "gw.example.com:2222", AgentTTL: 30 * time.Minute, AuditKey: h.log.VerifierKey(),
 		Recipients: func() []*apiv1.Recipient {
@@ -206,6 +212,29 @@ func (h *house) enforce(ctx context.Context, r *sekisho.Revocation) (int, []stri
 		n, err = h.desk.EndFor(ctx, "", r.Value)
 	}
 	return n, []string{"ses_" + string(r.Kind)}, err
+}
+
+// newCAKey makes keys that live nowhere.
+func newCAKey(_ context.Context, name, _, _ string) (string, ca.Opened, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", ca.Opened{}, err
+	}
+	signer, err := ssh.NewSignerFromSigner(key)
+	return "file:" + name, ca.Opened{Signer: signer}, err
+}
+
+// probe gives the host key that a target's SSH server proves.
+func (h *house) probe(_ context.Context, target, keyType string) (ssh.PublicKey, error) {
+	shown, ok := h.shown.Load(target)
+	if !ok {
+		return nil, errors.New("the target is not linked")
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(shown.(string)))
+	if err == nil && key.Type() != keyType {
+		err = errors.New("no key of that type")
+	}
+	return key, err
 }
 
 func (h *house) openRecording(_ context.Context, session string) (io.ReadCloser, int64, error) {

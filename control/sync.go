@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -19,6 +20,8 @@ import (
 const (
 	// syncEvery is how often a connector should ask.
 	syncEvery = time.Minute
+	// syncSoon is the same while a host waits for its certificate.
+	syncSoon = 5 * time.Second
 	// maxReports is how many targets one connector may report on.
 	maxReports = 1000
 	maxTrouble = 500 // bytes of a report's error that get into the log
@@ -32,31 +35,35 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 	if len(req.Msg.Targets) > maxReports {
 		return nil, malformed(fmt.Errorf("%d reports: want %d at most", len(req.Msg.Targets), maxReports))
 	}
-	all, err := d.Store.Targets(ctx)
+	own, err := d.served(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("list targets: %w", err)
+		return nil, err
 	}
 	reports := make(map[string]*apiv1.HostReport, len(req.Msg.Targets))
 	for _, r := range req.Msg.Targets {
 		reports[r.Name] = r
 	}
-	res := &apiv1.SyncResponse{IntervalSeconds: int32(syncEvery.Seconds())}
-	if res.Revocations, err = d.missedRevocations(ctx, c, all, reports); err != nil {
+	if err := d.heard(ctx, c, own, reports, addressOf(req.Peer().Addr)); err != nil {
 		return nil, err
 	}
-	for _, t := range all {
-		if t.Connector != c.ID {
-			continue
-		}
-		state, err := d.state(ctx, c, t, reports[t.Name])
+	certificates, again, err := d.certifyHosts(ctx, c, own, reports)
+	if err != nil {
+		return nil, err
+	}
+	res := &apiv1.SyncResponse{IntervalSeconds: int32(syncEvery.Seconds())}
+	if again {
+		res.IntervalSeconds = int32(syncSoon.Seconds())
+	}
+	if res.Revocations, err = d.missedRevocations(ctx, own, reports); err != nil {
+		return nil, err
+	}
+	for _, t := range own {
+		state, err := d.state(ctx, t)
 		if err != nil {
 			return nil, err
 		}
+		state.HostCertificate = certificates[t.Name]
 		res.Targets = append(res.Targets, state)
-		delete(reports, t.Name)
-	}
-	for name := range reports { // what is left is not this connector's: nothing is taken from it, nothing given
-		d.alarm(ctx, c, addressOf(req.Peer().Addr), fmt.Errorf("reports on target %.140q, which it does not serve", name))
 	}
 	if len(req.Msg.Csr) > 0 {
 		link, err := d.Links.Sign(ca.LinkRequest{CSR: req.Msg.Csr, Thumbprint: c.Thumbprint, Connector: c.ID, Name: c.Name})
@@ -69,21 +76,52 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 }
 
 // missedRevocations is the revocation list where one of the connector's targets has an older one, or none.
-func (d connectors) missedRevocations(ctx context.Context, c *sekisho.Connector, all []*sekisho.Target, reports map[string]*apiv1.HostReport) ([]byte, error) {
+func (d connectors) missedRevocations(ctx context.Context, own []*sekisho.Target, reports map[string]*apiv1.HostReport) ([]byte, error) {
 	list, err := d.Revoked.Users(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range all {
-		if r := reports[t.Name]; t.Connector == c.ID && (r == nil || r.Revocations == 0 || r.Revocations < list.Number) {
+	for _, t := range own {
+		if r := reports[t.Name]; r == nil || r.Revocations == 0 || r.Revocations < list.Number {
 			return list.KRL, nil
 		}
 	}
 	return nil, nil
 }
 
-// state is what one of the connector's own targets should have. report is nil when the connector has none.
-func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.Target, report *apiv1.HostReport) (*apiv1.HostState, error) {
+// served lists the targets that are the connector's.
+func (d connectors) served(ctx context.Context, c *sekisho.Connector) ([]*sekisho.Target, error) {
+	all, err := d.Store.Targets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list targets: %w", err)
+	}
+	return slices.DeleteFunc(all, func(t *sekisho.Target) bool { return t.Connector != c.ID }), nil
+}
+
+// heard keeps what a connector says of its own targets. Of others nothing is taken, and it is noted that it tried.
+func (d connectors) heard(ctx context.Context, c *sekisho.Connector, own []*sekisho.Target, reports map[string]*apiv1.HostReport, from netip.Addr) error {
+	foreign := maps.Clone(reports)
+	var said []*sekisho.HostReport
+	for _, t := range own {
+		report := reports[t.Name]
+		if report == nil {
+			continue
+		}
+		delete(foreign, t.Name)
+		r := readReport(report, d.Now())
+		if r.Error != "" {
+			d.Log.Warn("connector could not bring its host in step", "connector", c.ID, "target", t.Name, "error", r.Error)
+		}
+		said = append(said, r)
+	}
+	for name := range foreign {
+		d.alarm(ctx, c, from, fmt.Errorf("reports on target %.140q, which it does not serve", name))
+	}
+	return d.keep(ctx, said)
+}
+
+// state is what one of the connector's own targets should have.
+func (d connectors) state(ctx context.Context, t *sekisho.Target) (*apiv1.HostState, error) {
 	lines := d.CA.Lines()
 	state := &apiv1.HostState{
 		Name: t.Name,
@@ -103,53 +141,15 @@ func (d connectors) state(ctx context.Context, c *sekisho.Connector, t *sekisho.
 	if state.Published, err = d.publishedOn(ctx, t); err != nil {
 		return nil, err
 	}
-	if report == nil {
-		return state, nil
-	}
-	if report.Error != "" {
-		trouble := report.Error[:min(len(report.Error), maxTrouble)]
-		d.Log.Warn("connector could not bring its host in step", "connector", c.ID, "target", t.Name, "error", trouble)
-	}
-	if report.HostKey == "" {
-		return state, nil
-	}
-	cert, err := d.hostCertificate(ctx, c, t, report.HostKey)
-	if refusal(err) { // one bad key must not hold up the connector's other targets
-		d.Log.Warn("host key not certified", "connector", c.ID, "target", t.Name, "error", err)
-		return state, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	state.HostCertificate = cert
 	return state, nil
 }
 
-// hostCertificate learns the host key that the target's own connector reports, and certifies it.
-func (d connectors) hostCertificate(ctx context.Context, c *sekisho.Connector, t *sekisho.Target, line string) (string, error) {
-	key, err := readKey(line)
-	if err != nil {
-		return "", malformed(fmt.Errorf("host key of %s: %w", t.Name, err))
-	}
-	names := []string{t.Name}
-	if d.Domain != "" {
-		names = append(names, t.Name+"."+strings.ToLower(d.Domain))
-	}
-	actor := "connector:" + c.Name
-	cert, err := d.hosts.certificate(ctx, d.door, ca.HostRequest{Names: names, Key: key, TTL: hostTTL, Actor: actor})
-	if err != nil {
-		return "", err
-	}
-	if line := ca.Line(key); line != t.HostKey {
-		if err := d.learn(ctx, c, t.Name, key); err != nil {
-			return "", err
-		}
-	}
-	return cert, nil
-}
-
 // learn keeps a target's host key, and notes when it is another one than before.
-func (d connectors) learn(ctx context.Context, c *sekisho.Connector, name string, key ssh.PublicKey) error {
+func (d connectors) learn(ctx context.Context, c *sekisho.Connector, known *sekisho.Target, key ssh.PublicKey) error {
+	if known.HostKey == ca.Line(key) {
+		return nil
+	}
+	name := known.Name
 	d.binding.Lock()
 	defer d.binding.Unlock()
 	t, err := d.Store.Target(ctx, name)

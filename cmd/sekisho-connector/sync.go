@@ -85,10 +85,14 @@ func (c *Connector) report(ctx context.Context, t *TargetConfig) *apiv1.HostRepo
 	var err error
 	switch {
 	case t.host != nil:
+		r.Managed = true
 		var trusts []string
 		if r.HostKey, err = t.host.HostKey(); err == nil {
 			trusts, err = t.host.Trusts(ctx)
 			r.Trusts = strings.Join(trusts, " ")
+		}
+		if err == nil {
+			r.CertificateCa, err = t.host.CertificateCA(ctx)
 		}
 	case t.HostKey != "":
 		var line []byte

@@ -49,7 +49,7 @@ type Config struct {
 	SSHHosts []string `yaml:"ssh_hosts"`
 	// Recording says who can open recordings.
 	Recording RecordingConfig `yaml:"recording"`
-	// CA says who gets which certificates.
+	// CA says who gets which certificates, and where the keys are that sign them.
 	CA CAConfig `yaml:"ca"`
 	// FIPS takes only recipients whose kind of key is of FIPS 140 algorithms.
 	FIPS bool `yaml:"fips"`

@@ -38,6 +38,7 @@ type house struct {
 	keys     *keys
 	ca       *ca.Authority
 	revoked  *ca.Revocations
+	rotation *control.Rotation
 	links    *ca.Links
 	policies *policies
 	spool    *spool.Spool
@@ -55,16 +56,15 @@ type house struct {
 	port     ssh.Signer    // host key of the SSH port and of audited sessions, without a certificate
 }
 
-// keys are the private keys of the house, each in a file of its own.
+// keys are the private keys of the house, each in a file of its own. Those of the CAs are elsewhere (authority.go).
 type keys struct {
-	user, gateway, host, audit, recording, door crypto.Signer
-	link, token                                 *ecdsa.PrivateKey
+	audit, recording, door crypto.Signer
+	link, token            *ecdsa.PrivateKey
 }
 
 func openKeys(dir string) (*keys, error) {
 	k := &keys{}
-	for name, to := range map[string]*crypto.Signer{"user-ca": &k.user, "gateway-ca": &k.gateway, "host-ca": &k.host,
-		"audit": &k.audit, "recording": &k.recording, "gateway-host": &k.door} {
+	for name, to := range map[string]*crypto.Signer{"audit": &k.audit, "recording": &k.recording, "gateway-host": &k.door} {
 		key, err := ca.OpenKey(filepath.Join(dir, name+".pem"))
 		if err != nil {
 			return nil, err
@@ -135,7 +135,7 @@ func (h *house) furnish(ctx context.Context) (err error) {
 	if err := h.policies.load(ctx); err != nil {
 		return err
 	}
-	if h.ca, err = ca.New(ca.Config{User: h.keys.user, Gateway: h.keys.gateway, Host: h.keys.host, Issuers: h.cfg.CA.Issuers, Refuse: h.refuse, Note: h.events.Append, Now: time.Now}); err != nil {
+	if err := h.openAuthority(ctx); err != nil {
 		return err
 	}
 	if err := h.openRevocations(ctx); err != nil {
@@ -209,7 +209,7 @@ func (h *house) openDoors() (err error) {
 	if err != nil {
 		return err
 	}
-	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, revoked: h.revoked.Certificate, now: time.Now}
+	h.hosts = &hostSigner{key: h.port, issue: h.ca.Hosts, ca: h.ca.HostCA, revoked: h.revoked.Certificate, now: time.Now}
 	h.gateway, err = gateway.New(gateway.Config{
 		Name: gatewayName, Host: h.url.Hostname(), Domain: strings.ToLower(h.cfg.Domain),
 		WithoutCertificate: h.cfg.SSHWithoutCertificate,
@@ -246,7 +246,7 @@ func (h *house) newControl() (http.Handler, error) {
 		Name: h.cfg.Name, URL: h.cfg.URL, Domain: h.cfg.Domain, SSHHosts: h.cfg.SSHHosts,
 		Gateways: []string{h.cfg.URL + streamPath}, SSHGateway: h.sshGateway(), AgentTTL: h.cfg.SignIn.agentCertificate, AuditKey: h.events.VerifierKey(), RecordingKeys: []string{ca.Line(public)}, Recipients: h.readers.tell,
 		Revoked: h.revoked, Enforce: h.enforce, Barred: h.barred,
-		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links,
+		Desk: h.desk, Passes: passes, CA: h.ca, Links: h.links, Rotation: h.rotation, ProbeHostKey: h.probeHostKey,
 		Policies: h.policies.inForce, Store: h.store, Note: h.events.Append, Events: h.events,
 		OpenRecording: h.recorder.open, Live: liveSessions{h.gateway}, FollowRecording: h.recorder.follow,
 		Changed: h.changed.Wait, Closing: h.closing, Linked: h.registry.Linked, Cut: h.registry.Cut,

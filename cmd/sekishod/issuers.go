@@ -6,8 +6,10 @@ import (
 	"github.com/sekisho/sekisho/ca"
 )
 
-// CAConfig says who gets which certificates.
+// CAConfig says who gets which certificates, and where the keys are that sign them.
 type CAConfig struct {
+	// Keys are the key stores of the first keys.
+	Keys CAKeysConfig `yaml:"keys"`
 	// Issuers are ways to get certificates, by name. What is said of people, gateways and hosts, which every house has,
 	// narrows what they do; others are described whole.
 	Issuers map[string]ca.IssuerConfig `yaml:"issuers"`
@@ -17,5 +19,5 @@ func (c *CAConfig) check() error {
 	if err := ca.CheckIssuers(c.Issuers); err != nil {
 		return fmt.Errorf("ca.issuers: %w", err)
 	}
-	return nil
+	return c.Keys.check()
 }

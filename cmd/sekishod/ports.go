@@ -133,6 +133,7 @@ const (
 type hostSigner struct {
 	key   ssh.Signer
 	issue func(context.Context, ca.HostRequest) (*ssh.Certificate, error)
+	ca    func() ssh.PublicKey // that signs now: certificates by another are made anew
 	// revoked reports that a certificate is: another one is made.
 	revoked func(*ssh.Certificate) error
 	now     func() time.Time
@@ -144,6 +145,7 @@ type hostSigner struct {
 
 type hostCertificate struct {
 	signer ssh.Signer
+	ca     string // marshalled public key
 	until  time.Time
 }
 
@@ -167,7 +169,7 @@ func (s *hostSigner) signer(ctx context.Context, names ...string) (ssh.Signer, e
 	if s.names == nil || len(s.names) >= maxHosts {
 		s.names = map[string]hostCertificate{}
 	}
-	s.names[name] = hostCertificate{signer, s.now().Add(hostTTL / 2)}
+	s.names[name] = hostCertificate{signer, string(certificate.SignatureKey.Marshal()), s.now().Add(hostTTL / 2)}
 	return signer, nil
 }
 
@@ -176,7 +178,7 @@ func (s *hostSigner) known(name string) (ssh.Signer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if c, ok := s.names[name]; ok && now.Before(c.until) && s.revoked(c.signer.PublicKey().(*ssh.Certificate)) == nil {
+	if c, ok := s.names[name]; ok && now.Before(c.until) && s.good(c) {
 		return c.signer, nil
 	}
 	if s.full.Before(now) {
@@ -187,4 +189,9 @@ func (s *hostSigner) known(name string) (ssh.Signer, error) {
 	}
 	s.full = s.full.Add(hostPause)
 	return nil, nil
+}
+
+// good reports whether a certificate is by the key that signs now, and not revoked.
+func (s *hostSigner) good(c hostCertificate) bool {
+	return c.ca == string(s.ca().Marshal()) && s.revoked(c.signer.PublicKey().(*ssh.Certificate)) == nil
 }

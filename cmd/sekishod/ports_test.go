@@ -31,7 +31,7 @@ func TestHostCertificatesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, made := time.Now(), 0
-	s := &hostSigner{key: key, revoked: func(*ssh.Certificate) error { return nil }, now: func() time.Time { return now },
+	s := &hostSigner{key: key, ca: key.PublicKey, revoked: func(*ssh.Certificate) error { return nil }, now: func() time.Time { return now },
 		issue: func(_ context.Context, r ca.HostRequest) (*ssh.Certificate, error) {
 			made++
 			c := &ssh.Certificate{Key: r.Key, CertType: ssh.HostCert, ValidPrincipals: r.Names, ValidBefore: ssh.CertTimeInfinity}
