@@ -64,7 +64,8 @@ func (h *house) openAuthority(ctx context.Context) error {
 		}
 		all = append(all, c)
 	}
-	h.ca, err = ca.New(ca.Config{CAs: all, Open: h.openCAKey, Create: h.createCAKey, Issuers: h.cfg.CA.Issuers, Save: h.store.SaveCA, Note: h.events.Append, Now: time.Now})
+	h.ca, err = ca.New(ca.Config{CAs: all, Open: h.openCAKey, Create: h.createCAKey, Issuers: h.cfg.CA.Issuers, Refuse: h.refuse,
+		Save: h.store.SaveCA, Note: h.events.Append, Now: time.Now})
 	if err != nil {
 		return err
 	}
