@@ -114,6 +114,9 @@ func proofRule(a *Authority, i *Issuer, o *order) *breach {
 	if o.signed == nil {
 		return refuse("nothing proves that the key is yours").next("Sign with the key, as sekisho ca sign does.")
 	}
+	if _, err := certifiable(o.key); err != nil {
+		return nil // what is no key is for the next rule to refuse, which asks the same
+	}
 	err := o.signed.check(i, o.key, a.now())
 	if err == nil {
 		err = a.taken.take(o.signed.text(i.Name), o.key, o.signed.Time, a.now())

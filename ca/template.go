@@ -56,13 +56,14 @@ func readTemplate(text string, known []string) (template, error) {
 // fixed is the text of a template without variables.
 func (t template) fixed() (string, bool) { return t[0], len(t) == 1 }
 
-// literal is all that is not a variable.
-func (t template) literal() string {
+// sample is the text with a letter for each variable.
+func (t template) sample() string {
 	var b strings.Builder
 	for n, part := range t {
-		if n%2 == 0 {
-			b.WriteString(part)
+		if n%2 == 1 {
+			part = "x"
 		}
+		b.WriteString(part)
 	}
 	return b.String()
 }
