@@ -45,7 +45,7 @@ const (
 	EventTokenRefused       = "token.refused"       // somebody used one for what it is not for; detail: token, scope; error
 	EventKeyPublished       = "key.published"       // it may log in; decision; detail: published, key, targets, expires, reason, allow, from
 	EventKeyWithdrawn       = "key.withdrawn"       // detail: published, key, targets
-	EventSessionStarted     = "session.started"     // detail: door (pass, audit), way, parent (the session it came through)
+	EventSessionStarted     = "session.started"     // detail: door (pass, audit), way, parent (the session it came through), request (the target token), certificate (serial of the one that the gateway was shown)
 	EventSessionEnded       = "session.ended"       // detail: seconds, bytes_in, bytes_out, refused; error
 	EventSessionRefused     = "session.refused"     // detail: way, parent; error
 	EventVisit              = "visit"               // somebody came to the SSH port without saying where to; session is the visit's ID

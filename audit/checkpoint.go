@@ -46,3 +46,16 @@ func openCheckpoint(checkpoint string, v note.Verifier) (tlog.Tree, error) {
 	}
 	return tlog.Tree{N: size, Hash: root}, nil
 }
+
+// CheckpointSize is how many lines the tree of a checkpoint has. The signature is not looked at.
+func CheckpointSize(checkpoint string) (int64, error) {
+	lines := strings.SplitN(checkpoint, "\n", 3)
+	if len(lines) < 3 {
+		return 0, errors.New("checkpoint has no size")
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 0 {
+		return 0, fmt.Errorf("checkpoint has the size %.30q", lines[1])
+	}
+	return size, nil
+}

@@ -42,6 +42,7 @@ import (
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/api/v1/apiv1connect"
+	"github.com/sekisho/sekisho/audit"
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
 	"github.com/sekisho/sekisho/policy"
@@ -153,6 +154,7 @@ type LiveSessions interface {
 type Events interface {
 	Query(context.Context, sekisho.EventQuery) ([][]byte, error)
 	Export(ctx context.Context, from int64, yield func(lines [][]byte) error) (checkpoint string, err error)
+	Prove(ctx context.Context, seq int64) (*audit.Inclusion, error)
 }
 
 // Store is what the door needs kept. What is absent is sekisho.ErrNotFound, wrapped or not.
@@ -165,6 +167,7 @@ type Store interface {
 	PublishedKeys
 	Revocation(ctx context.Context, id string) (*sekisho.Revocation, error)
 	Revocations(context.Context, sekisho.RevocationQuery) ([]*sekisho.Revocation, error)
+	Inventory
 	Recordings(context.Context, sekisho.RecordingQuery) ([]*sekisho.Recording, error)
 	SignIn(ctx context.Context, id string) (*sekisho.SignIn, error)
 }

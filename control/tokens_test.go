@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -114,3 +115,133 @@ func TestTokenCreateRefuses(t *testing.T) {
 		t.Errorf("a token made a token: %d %s", status, code)
 	}
 }
+func TestTokenUse(t *testing.T) {
+	h := newHouse(t)
+	kay := h.signIn("kay@example.com", "ca-admins")
+	list, explain := "CertificateService/List", "CertificateService/Explain"
+	good := must(kay.mint(&apiv1.CreateTokenRequest{Name: "good", Scopes: []string{"certificates.read"}}))(t).Token
+	other := must(kay.mint(&apiv1.CreateTokenRequest{Name: "other", Scopes: []string{"ca.manage"}}))(t).Token
+	far := must(kay.mint(&apiv1.CreateTokenRequest{Name: "far", Scopes: []string{"certificates.read"}, From: []string{"192.0.2.0/24"}}))(t).Token
+	id, _, _ := strings.Cut(good, ".")
+
+	for _, method := range []string{list, explain} {
+		if status, _, says := h.call(good, method, `{"text":"0"}`); status != http.StatusOK {
+			t.Errorf("%s: %d %s", method, status, says)
+		}
+	}
+	if used := must(h.db.Token(t.Context(), id))(t).Used; !used.Equal(h.now().Truncate(time.Minute)) {
+		t.Errorf("used %v", used)
+	}
+	for what, c := range map[string]struct{ token, code, says string }{
+		"no token":       {"", "unauthenticated", "sekisho"},
+		"another secret": {good[:len(good)-1] + "_", "unauthenticated", "not known here"},
+		"a short one":    {good[:20], "unauthenticated", "not known here"},
+		"a long one":     {good + strings.Repeat("x", 4000), "unauthenticated", "not known here"},
+		"unknown":        {sekisho.NewID("api") + ".x", "unauthenticated", "sekisho ca token create"},
+		"another scope":  {other, "permission_denied", "scope certificates.read"},
+		"another place":  {far, "permission_denied", "may not be used from here"},
+	} {
+		for range 3 {
+			if _, code, says := h.call(c.token, list, `{}`); code != c.code || !strings.Contains(says, c.says) {
+				t.Errorf("%s: %s %s", what, code, says)
+			}
+		}
+	}
+	refused := h.events(sekisho.EventTokenRefused)
+	if len(refused) != 2 {
+		t.Fatalf("%d refusals are noted, want one for each of two tokens: %+v", len(refused), refused)
+	}
+	for _, ev := range refused {
+		if ev.Detail["scope"] != "certificates.read" || ev.Actor != "token:other" && ev.Actor != "token:far" || ev.ClientAddress != "127.0.0.1" {
+			t.Errorf("%+v", ev)
+		}
+	}
+	for _, token := range []string{good, other, far} {
+		_, secret, _ := strings.Cut(token, ".")
+		if strings.Contains(h.logged.String(), secret) {
+			t.Error("a token is in the log")
+		}
+	}
+}
+
+func TestTokenEnds(t *testing.T) {
+	h := newHouse(t)
+	kay, only, bob := h.signIn("kay@example.com", "ca-admins"), h.signIn("only@example.com", "ca-only"), h.signIn("bob@example.com")
+	works := func(token string) bool {
+		status, _, _ := h.call(token, "CertificateService/List", `{}`)
+		return status == http.StatusOK
+	}
+	end := func(d *device, id string) error {
+		_, err := d.Token.End(t.Context(), connect.NewRequest(&apiv1.EndTokenRequest{Id: id}))
+		return err
+	}
+	first := must(kay.mint(&apiv1.CreateTokenRequest{Name: "first", Scopes: []string{"certificates.read"}}))(t)
+	second := must(kay.mint(&apiv1.CreateTokenRequest{Name: "second", Scopes: []string{"certificates.read"}}))(t)
+	for d, n := range map[*device]int{kay: 2, only: 2, bob: 0} {
+		res, err := d.Token.List(t.Context(), connect.NewRequest(&apiv1.ListTokensRequest{}))
+		if err != nil || len(res.Msg.Tokens) != n {
+			t.Errorf("%v, %v: want %d tokens", res, err, n)
+		}
+	}
+	wantCode(t, "bob ends kay's", end(bob, first.Info.Id), connect.CodePermissionDenied)
+	wantCode(t, "bob ends what is not there", end(bob, sekisho.NewID("api")), connect.CodePermissionDenied)
+	wantCode(t, "nonsense", end(kay, "deploy"), connect.CodeInvalidArgument)
+	if !works(first.Token) {
+		t.Error("it does not work any more")
+	}
+	if err := end(only, first.Info.Id); err != nil {
+		t.Error(err)
+	}
+	wantCode(t, "twice", end(kay, first.Info.Id), connect.CodeNotFound)
+	if works(first.Token) {
+		t.Error("an ended token works")
+	}
+	h.barred.Store("kay@example.com")
+	if works(second.Token) {
+		t.Error("the token of somebody who is revoked works")
+	}
+	_, err := kay.mint(&apiv1.CreateTokenRequest{Scopes: []string{"ca.read"}})
+	wantCode(t, "somebody who is revoked", err, connect.CodePermissionDenied)
+	h.barred.Store("")
+	if !works(second.Token) {
+		t.Error("it does not work although its maker is not revoked any more")
+	}
+	h.pass(time.Hour)
+	if works(second.Token) {
+		t.Error("an expired token works")
+	}
+	if n := len(h.events(sekisho.EventTokenEnded)); n != 1 {
+		t.Errorf("%d ends are noted", n)
+	}
+}
+
+// Whatever stands where a token should, the answer is a refusal.
+func FuzzBearer(f *testing.F) {
+	h := newHouse(f)
+	for _, s := range []string{"", "api_", "api_.x", sekisho.NewID("api") + ".", "a b c", "api_aaaaaaaaaaaaaaaaaaaaaaaaaa.\x00"} {
+		f.Add("Bearer " + s)
+	}
+	f.Add("DPoP x")
+	f.Fuzz(func(t *testing.T, value string) {
+		req, err := http.NewRequest(http.MethodPost, h.url+"/sekisho.v1.CertificateService/List", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header["Authorization"] = []string{value}
+		w := &answer{header: http.Header{}}
+		h.handler.ServeHTTP(w, req)
+		if w.status != http.StatusUnauthorized {
+			t.Errorf("%q: %d", value, w.status)
+		}
+	})
+}
+
+type answer struct {
+	header http.Header
+	status int
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) Write(p []byte) (int, error) { return len(p), nil }
+func (a *answer) WriteHeader(status int)      { a.status = status }

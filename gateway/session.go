@@ -120,6 +120,12 @@ func (s *session) note(ctx context.Context) error {
 	ev.Decision = &s.decision
 	ev.Detail = s.cameBy()
 	ev.Detail["door"], ev.Detail["recording"] = door, "none"
+	if s.Request != "" {
+		ev.Detail["request"] = s.Request
+	}
+	if s.Serial != 0 {
+		ev.Detail["certificate"] = strconv.FormatUint(s.Serial, 10)
+	}
 	if s.Audit != sekisho.AuditNone {
 		ev.Detail["recording"] = string(s.Audit)
 	}

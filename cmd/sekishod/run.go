@@ -136,6 +136,7 @@ func (h *house) serve(ctx context.Context) error {
 	work.Go(func() { h.watchRevocations(watching) })
 	work.Go(func() { h.recorder.sweep(watching) })
 	work.Go(func() { every(watching, time.Second, func() { h.rotation.Tick(watching) }) })
+	work.Go(func() { h.keepInventory(watching) })
 	h.log.Info("serving", "url", h.cfg.URL, "listen", https.Addr().String(), "ssh", h.cfg.SSHListen)
 	select {
 	case <-ctx.Done():

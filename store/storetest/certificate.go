@@ -13,8 +13,8 @@ import (
 	"github.com/sekisho/sekisho/audit"
 )
 
-// issued is certificate n of many: the hundredth person's on the tenth target, and so on. It is valid for an hour.
-func issued(n int64) *sekisho.Event {
+// Issued is certificate n of many: the hundredth person's on the tenth target, and so on. It is valid for an hour.
+func Issued(n int64) *sekisho.Event {
 	id := sekisho.KeyID{Subject: fmt.Sprintf("p%d@example.com", n%100), Issuer: "people", SignIn: fmt.Sprintf("sin_%d", n/10), Request: fmt.Sprintf("tok_%d", n)}
 	at := now.Add(time.Duration(n) * time.Second)
 	c := &sekisho.CertificateRecord{
@@ -52,7 +52,7 @@ func Issue(t testing.TB, s Store, from, to int64) {
 	for from < to {
 		var events []*sekisho.Event
 		for ; from < to && len(events) < 2000; from++ {
-			events = append(events, issued(from))
+			events = append(events, Issued(from))
 		}
 		commit(t, s, events...)
 	}
@@ -110,7 +110,7 @@ func certificates(t *testing.T, open Opener) {
 	}
 	got, err := s.Certificates(ctx, sekisho.CertificateQuery{Request: "tok_22"})
 	ok(t, err)
-	same(t, "event", got[0], issued(22))
+	same(t, "event", got[0], Issued(22))
 }
 
 // certificatesCatchUp: a query sees every certificate whose line was there before it, whoever wrote it and whoever asks, while
