@@ -82,7 +82,7 @@ func (d connectors) missedRevocations(ctx context.Context, own []*sekisho.Target
 		return nil, err
 	}
 	for _, t := range own {
-		if r := reports[t.Name]; r == nil || r.Revocations == 0 || r.Revocations < list.Number {
+		if r := reports[t.Name]; r != nil && r.Managed && (r.Revocations == 0 || r.Revocations < list.Number) {
 			return list.KRL, nil
 		}
 	}

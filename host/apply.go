@@ -16,8 +16,9 @@ import (
 const dueFile = ".reload-due"
 
 // Apply brings the host in step with the state. changed says whether anything was written. After an error everything
-// is as it was before, but for published keys, which are gone or in step; what could not be put back is part of the error.
-// An error that wraps ErrNotPublished is about published keys only.
+// is as it was before, but for the revocation list, which is taken over first and stays, and for published keys, which are
+// gone or in step; what could not be put back is part of the error. An error that wraps ErrNotPublished or ErrNotRevoked, and
+// nothing else, is about these only.
 func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -29,15 +30,17 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	files, err := s.files(key)
-	if err != nil {
-		return false, fmt.Errorf("check state: %w", err)
-	}
 	p, err := h.open()
 	if err != nil {
 		return false, err
 	}
 	defer p.close()
+	revoked, list, untaken := p.takeRevocations(s.Revocations)
+	defer func() { changed, err = changed || revoked, errors.Join(err, untaken) }()
+	files, err := s.files(key)
+	if err != nil {
+		return false, fmt.Errorf("check state: %w", err)
+	}
 	published, trouble := h.publishable(ctx, &s)
 	if trouble != nil {
 		published = nil
@@ -45,7 +48,7 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	if changed, err = p.publish(published); err != nil {
 		published, trouble = nil, errors.Join(trouble, err)
 	}
-	did, err := h.trust(ctx, p, files, parts{certificate: s.HostCertificate != "", published: len(published) > 0})
+	did, err := h.trust(ctx, p, files, parts{certificate: s.HostCertificate != "", published: len(published) > 0, revocations: list})
 	if err == nil && trouble == nil {
 		trouble = h.tryPublished(ctx, published)
 	}

@@ -7,6 +7,9 @@
 //  3. ask      sshd -T, whether it accepts its configuration and whether the drop-in is what it goes by
 //  4. reload   sshd, if what it reads only at its start has changed
 //
+// The revocation list is taken over before that, on its own: a host whose sshd has trouble goes by the newest list all the
+// same. Its number never goes down, and a broken one is not taken.
+//
 // Published keys stand in files of their own, which sshd gets through find, so that no program of ours is in the way of a
 // log-in. They are written before step 2, those that are gone first.
 //
@@ -57,6 +60,8 @@ type State struct {
 	Principals map[string][]string
 	// HostCertificate is a certificate line for the host key; empty while there is none.
 	HostCertificate string
+	// Revocations is an OpenSSH KRL of user certificates and keys; nil leaves the list that is there.
+	Revocations []byte
 	// Published are keys that may log in beside certificates, by login.
 	Published map[string][]PublishedKey
 }

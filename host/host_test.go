@@ -382,24 +382,7 @@ func TestRealLogins(t *testing.T) {
 	}
 	s.layout.Reload, s.layout.PIDFile = nil, s.dir+"/sshd.pid"
 	s.make(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	log, err := os.Create(s.dir + "/sshd.log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, sshd, "-D", "-e", "-f", s.layout.SSHDConfig)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		cmd.Wait()
-		log.Close()
-		if t.Failed() {
-			t.Log(read(t, s.dir+"/sshd.log"))
-		}
-	})
+	s.start(t)
 	s.await(t, "plain")
 	if err := s.login(t, me.Username, s.certificate(ssh.UserCert, me.Username+":db1"), "plain"); err == nil {
 		t.Error("logged in before anything was trusted")
@@ -421,6 +404,29 @@ func TestRealLogins(t *testing.T) {
 	if err := s.login(t, me.Username, s.certificate(ssh.UserCert, me.Username+":db1"), "certified"); err == nil {
 		t.Error("logged in after the login was removed")
 	}
+}
+
+// start runs sshd until the test's end.
+func (s *site) start(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	log, err := os.Create(s.dir + "/sshd.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, sshd, "-D", "-e", "-f", s.layout.SSHDConfig)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		cmd.Wait()
+		log.Close()
+		if t.Failed() {
+			t.Log(read(t, s.dir+"/sshd.log"))
+		}
+	})
 }
 
 // hostKeyCheck accepts the host as db1: by its key ("plain") or by its certificate ("certified").

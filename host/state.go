@@ -157,7 +157,7 @@ func (l *Layout) dropIn(has parts) []byte {
 type setting struct{ name, value string }
 
 // parts says which of the files that need not be there are.
-type parts struct{ certificate, published bool }
+type parts struct{ certificate, published, revocations bool }
 
 func (l *Layout) settings(has parts) []setting {
 	list := []setting{
@@ -175,6 +175,9 @@ func (l *Layout) settings(has parts) []setting {
 		list = append(list, setting{"AuthorizedKeysCommand", strings.Join(l.publishedCommand("%u"), " ")}, setting{"AuthorizedKeysCommandUser", commandUser()})
 	} else {
 		list = append(list, setting{"AuthorizedKeysCommand", "none"})
+	}
+	if has.revocations {
+		list = append(list, setting{"RevokedKeys", l.Dir + "/" + revokedFile})
 	}
 	if has.certificate {
 		list = append(list, setting{"HostCertificate", l.Dir + "/" + certificateFile})

@@ -72,7 +72,7 @@ func (c *Connector) sync(ctx context.Context, interval *time.Duration) (changed 
 	*interval = min(max(time.Duration(res.Msg.IntervalSeconds)*time.Second, shortest), longest)
 	errs := []error{c.renew(res.Msg.LinkCertificate)}
 	for _, state := range res.Msg.Targets {
-		did, err := c.apply(ctx, state)
+		did, err := c.apply(ctx, state, res.Msg.Revocations)
 		changed = changed || did
 		errs = append(errs, err)
 	}
@@ -81,7 +81,7 @@ func (c *Connector) sync(ctx context.Context, interval *time.Duration) (changed 
 
 // report says what a target's host has.
 func (c *Connector) report(ctx context.Context, t *TargetConfig) *apiv1.HostReport {
-	r := &apiv1.HostReport{Name: t.Name, Error: c.trouble[t.Name]}
+	r := &apiv1.HostReport{Name: t.Name, Error: c.trouble[t.Name], Managed: t.host != nil}
 	var err error
 	switch {
 	case t.host != nil:
@@ -93,6 +93,9 @@ func (c *Connector) report(ctx context.Context, t *TargetConfig) *apiv1.HostRepo
 		}
 		if err == nil {
 			r.CertificateCa, err = t.host.CertificateCA(ctx)
+		}
+		if err == nil {
+			r.Revocations, err = t.host.Revocations(ctx)
 		}
 	case t.HostKey != "":
 		var line []byte
@@ -107,7 +110,7 @@ func (c *Connector) report(ctx context.Context, t *TargetConfig) *apiv1.HostRepo
 }
 
 // apply brings one host in step, and remembers why not.
-func (c *Connector) apply(ctx context.Context, state *apiv1.HostState) (bool, error) {
+func (c *Connector) apply(ctx context.Context, state *apiv1.HostState, revocations []byte) (bool, error) {
 	for _, t := range c.cfg.Targets {
 		if t.Name != state.Name || t.host == nil {
 			continue
@@ -118,7 +121,7 @@ func (c *Connector) apply(ctx context.Context, state *apiv1.HostState) (bool, er
 		}
 		changed, err := t.host.Apply(ctx, host.State{
 			TrustedUserCA: state.TrustedUserCa, Principals: principals, HostCertificate: state.HostCertificate,
-			Published: publishedKeys(state.Published),
+			Published: publishedKeys(state.Published), Revocations: revocations,
 		})
 		delete(c.trouble, t.Name)
 		if err != nil {
