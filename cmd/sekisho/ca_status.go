@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sekisho/sekisho"
+)
+
+type caStatusCmd struct {
+	CA   string `arg:"" optional:"" name:"ca" help:"Only this CA."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+func (*caStatusCmd) Help() string {
+	return `Shows for each key of each CA its state and since when it is in it, how many hosts trust it, which do not and why, when the last certificate of a retiring key expires, and what ails its key store. Below stands what the next step waits for. Hosts and key stores are shown to those who may manage CAs (the action manageCA).
+
+Exits with 0 if all is well; with 3 if a step waits for hosts, or a key cannot sign; with 1 if the question failed.
+
+Examples:
+
+    sekisho ca status
+    sekisho ca status user --json | jq -r '.[].keys[].lagging[] | .target + ": " + .why'
+`
+}
+
+// exitLagging is the exit code where something is not as it should be, and needs somebody's eye.
+const exitLagging = 3
+
+func (cmd *caStatusCmd) Run(a *app) error {
+	list, err := a.cas(cmd.CA)
+	if err != nil {
+		return err
+	}
+	var troubles []string
+	for i := range list {
+		troubles = append(troubles, list[i].troubles()...)
+	}
+	if cmd.JSON {
+		err = a.json(list)
+	} else {
+		err = a.showCAs(list)
+	}
+	if err != nil || len(troubles) == 0 {
+		return err
+	}
+	return &exitError{exitLagging, &sekisho.Refusal{Sentence: strings.Join(troubles, " "), Next: "See docs/rotation.md."}}
+}
+
+// troubles says in sentences what of a CA needs somebody's eye.
+func (c *caInfo) troubles() (list []string) {
+	for _, k := range c.Keys {
+		if k.Trouble != "" {
+			list = append(list, fmt.Sprintf("A key of the CA %s cannot sign now.", c.Name))
+		}
+	}
+	if k := c.underWay(); k != nil && len(k.Lagging) > 0 {
+		list = append(list, fmt.Sprintf("The rotation of the CA %s waits for %s.", c.Name, count(len(k.Lagging), "host")))
+	}
+	return list
+}
+
+func (a *app) showCAs(list []caInfo) error {
+	var b strings.Builder
+	for i, c := range list {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "%s signs %s certificates%s\n", a.bold(plain(c.Name)), plain(c.Type), issuedBy(c.Issuers))
+		for _, k := range c.Keys {
+			if k.State != "retired" {
+				a.showCAKey(&b, &k)
+			}
+		}
+		if next := c.next(); next != "" {
+			fmt.Fprintf(&b, "  Next: %s\n", next)
+		}
+	}
+	_, err := fmt.Fprint(a.out, b.String())
+	return err
+}
+
+func issuedBy(issuers []string) string {
+	if len(issuers) == 0 {
+		return ""
+	}
+	return ", for " + plain(strings.Join(issuers, ", "))
+}
+
+// Colours of a terminal.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func (a *app) paint(colour, s string) string {
+	if !a.colour {
+		return s
+	}
+	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+func (a *app) showCAKey(b *strings.Builder, k *caKeyInfo) {
+	colour := yellow
+	if k.State == "issuing" {
+		colour = green
+	}
+	fmt.Fprintf(b, "  %s %s since %s, in %s\n", a.paint(colour, fmt.Sprintf("%-9s", plain(k.State))), plain(k.Fingerprint), local(k.Since), plain(k.Store))
+	if k.Trouble != "" {
+		fmt.Fprintf(b, "    %s: %s\n", a.paint(red, "cannot sign"), plain(k.Trouble))
+	}
+	if k.Hosts > 0 && k.State != "retiring" {
+		fmt.Fprintf(b, "    %d of %s trust it\n", k.Hosts-len(k.Lagging), count(k.Hosts, "host"))
+	}
+	for _, l := range k.Lagging {
+		heard := ""
+		if !l.Reported.IsZero() {
+			heard = " (heard " + local(l.Reported) + ")"
+		}
+		fmt.Fprintf(b, "    %s %s%s\n", a.paint(yellow, plain(l.Target)), plain(l.Why), heard)
+	}
+}
+
+// next says what the next step is and what it waits for; empty where no key is on its way.
+func (c *caInfo) next() string {
+	k := c.underWay()
+	switch {
+	case k == nil:
+		return ""
+	case k.State == "announced" && len(k.Lagging) > 0:
+		return fmt.Sprintf("the announced key becomes trusted by itself, once %s it.", hosts(len(k.Lagging), "more host trusts", "more hosts trust"))
+	case k.State == "announced" && k.Hosts == 0 && !c.ours():
+		return fmt.Sprintf("nobody reports who trusts the announced key. Once it is installed where it must be: sekisho ca rotate %s --installed", plain(c.Name))
+	case k.State == "announced":
+		return "the announced key becomes trusted within seconds, by itself."
+	case k.State == "trusted" && len(k.Lagging) > 0:
+		return fmt.Sprintf("the trusted key can sign once %s it again.", hosts(len(k.Lagging), "host trusts", "hosts trust"))
+	case k.State == "trusted":
+		return fmt.Sprintf("the trusted key is ready to sign: sekisho ca rotate %s", plain(c.Name))
+	case len(k.Lagging) > 0:
+		return fmt.Sprintf("the retiring key is retired by itself, once %s no certificate of it any more.", hosts(len(k.Lagging), "host shows", "hosts show"))
+	case !k.LastExpiry.IsZero():
+		return fmt.Sprintf("the retiring key is retired when its last certificate expires, %s, by itself.", local(k.LastExpiry))
+	}
+	return "the retiring key is retired when its last certificate expires, by itself."
+}
+
+// hosts counts hosts that do something.
+func hosts(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// ours reports whether it is one of the CAs that every house has, for whose keys hosts and clients are told by the house.
+func (c *caInfo) ours() bool { return c.Name == "user" || c.Name == "gateway" || c.Name == "host" }
