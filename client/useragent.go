@@ -208,5 +208,5 @@ func (c *Client) forgetAgent(ctx context.Context) {
 		return
 	}
 	defer a.Close()
-	_ = a.forget(c.comment()) // an agent that does not answer is left to its lifetimes
+	_ = errors.Join(a.forget(c.comment()), c.forgetIssued(a)) // an agent that does not answer is left to its lifetimes
 }

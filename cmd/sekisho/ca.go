@@ -8,4 +8,5 @@ type caCmd struct {
 	Create caCreateCmd `cmd:"" help:"Make a CA."`
 	Rotate caRotateCmd `cmd:"" help:"Take a CA to its next key, step by step."`
 	Issuers caIssuersCmd `cmd:"" help:"List the ways to get certificates, with their rules."`
+	Sign    caSignCmd    `cmd:"" help:"Get a certificate from an issuer."`
 }
