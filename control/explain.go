@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ type clue struct {
 	serial uint64 // 0: none
 	keyID  string // as far as it is there
 	whole  bool   // all of it is
+	bare   bool   // a line names a key and no certificate
 	key    string // fingerprints
 	ca     string
 	cert   *ssh.Certificate
@@ -58,6 +60,15 @@ func (d certificates) Explain(ctx context.Context, req *connect.Request[apiv1.Ex
 		return nil, malformed(err)
 	}
 	res := &apiv1.ExplainResponse{Found: c.found, KeyId: c.keyID}
+	if c.bare {
+		if res.Published, err = d.publicationsOf(ctx, who, c.key); err != nil {
+			return nil, err
+		}
+		if len(res.Published) == 0 {
+			res.Doubt = "the line names a key without a certificate, and you know of nobody who published it"
+		}
+		return connect.NewResponse(res), nil
+	}
 	line, err := d.follow(ctx, c)
 	if err != nil {
 		return nil, err
@@ -83,6 +94,9 @@ func (d certificates) Explain(ctx context.Context, req *connect.Request[apiv1.Ex
 	return connect.NewResponse(res), nil
 }
 
+// bareKey is how sshd ends a line of its log about a plain public key that was shown.
+var bareKey = regexp.MustCompile(`publickey for .* ssh2: [A-Z0-9-]+ (SHA256:[A-Za-z0-9+/]{43})$`)
+
 // readClue finds out what a text is.
 func readClue(text string) (*clue, error) {
 	if len(text) > ca.MaxLogLine {
@@ -106,6 +120,9 @@ func readClue(text string) (*clue, error) {
 		return nil, errors.New("the text has several lines: give one")
 	}
 	l, err := ca.ParseLogLine(text)
+	if m := bareKey.FindStringSubmatch(text); err != nil && m != nil {
+		return &clue{found: foundLogLine, bare: true, key: m[1]}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the text is no serial, Key ID, certificate or line of sshd's log: %w", err)
 	}

@@ -36,6 +36,8 @@ var publishAllow = []string{"pty", "port-forwarding", "agent-forwarding", "x11-f
 type PublishedKeys interface {
 	AddPublishedKey(ctx context.Context, k *sekisho.PublishedKey) error
 	PublishedKey(ctx context.Context, id string) (*sekisho.PublishedKey, error)
+	// PublishedKeys gives the publications of the key with a SHA256 fingerprint, newest first.
+	PublishedKeys(ctx context.Context, fingerprint string) ([]*sekisho.PublishedKey, error)
 	// FindPublishedKeys gives the newest first.
 	FindPublishedKeys(ctx context.Context, q sekisho.PublishedKeyQuery) ([]*sekisho.PublishedKey, error)
 	// WithdrawPublishedKey says whether this call is the one that withdrew it.

@@ -422,3 +422,74 @@ func TestPublishedOnceAtATime(t *testing.T) {
 		t.Errorf("served %v", got)
 	}
 }
+
+// What is revoked is out at the next sync, and cannot be published.
+func TestPublishedKeyRevoked(t *testing.T) {
+	h, rack := press(t)
+	pat, alice := h.signIn("pat@example.com", "publishers"), h.signIn("alice@example.com", "ca-admins")
+	key := h.hostKey()
+	k, err := pat.publish(func(m *apiv1.PublishKeyRequest) { m.PublicKey = key })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, value := range map[string]string{"key": k.Fingerprint, "person": "pat@example.com"} {
+		if len(rack.served()) != 1 {
+			t.Fatalf("not served before %s is revoked", kind)
+		}
+		res, err := alice.revoke(kind, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rack.served(); got != nil {
+			t.Errorf("%s revoked, and still served: %v", kind, got)
+		}
+		if kind == "key" {
+			_, err := pat.publish(func(m *apiv1.PublishKeyRequest) { m.PublicKey, m.Targets = key, []string{"web2"} })
+			if said := wantCode(t, "a revoked key", err, connect.CodePermissionDenied); !strings.Contains(said, "This SSH key is revoked") {
+				t.Errorf("pat hears %q", said)
+			}
+		}
+		if _, err := alice.Certificate.Lift(t.Context(), connect.NewRequest(&apiv1.LiftRequest{Id: res.Revocation.Id, Reason: "over"})); err != nil {
+			t.Fatal(err)
+		}
+		if kind == "person" { // their sign-ins are over
+			pat = h.signIn("pat@example.com", "publishers")
+		}
+	}
+	if len(rack.served()) != 1 {
+		t.Error("not served after the revocations were lifted")
+	}
+}
+
+// A line of sshd's log that names a published key leads to who published it, for those who may know.
+func TestExplainPublishedKey(t *testing.T) {
+	h, _ := press(t)
+	pat, aud, mallory := h.signIn("pat@example.com", "publishers"), h.signIn("aud@example.com", "auditors"), h.signIn("mallory@example.com", "ops")
+	k, err := pat.publish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := "Nov 22 18:00:00 web1 sshd[4711]: Accepted publickey for deploy from 192.0.2.7 port 40000 ssh2: ED25519 " + k.Fingerprint
+	for name, test := range map[string]struct {
+		who  *device
+		line string
+		want int
+	}{
+		"who published it":   {pat, line, 1},
+		"who reads the log":  {aud, line, 1},
+		"mallory":            {mallory, line, 0},
+		"another key's line": {aud, strings.ReplaceAll(line, k.Fingerprint, "SHA256:"+strings.Repeat("A", 43)), 0},
+	} {
+		res, err := test.who.Certificate.Explain(t.Context(), connect.NewRequest(&apiv1.ExplainRequest{Text: test.line}))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(res.Msg.Published) != test.want || (res.Msg.Doubt == "") != (test.want == 1) || res.Msg.Certificate != nil {
+			t.Errorf("%s: %v", name, res.Msg)
+		}
+		if test.want == 1 && (res.Msg.Published[0].Id != k.Id || res.Msg.Published[0].By != "pat@example.com") {
+			t.Errorf("%s: %v", name, res.Msg.Published)
+		}
+	}
+}

@@ -19,6 +19,9 @@ import (
 // maxPublishedRead is how many publications are looked through for one list.
 const maxPublishedRead = 10_000
 
+// maxPublicationsTold is how many publications of a key Explain tells of, the newest.
+const maxPublicationsTold = 20
+
 func (d published) Withdraw(ctx context.Context, req *connect.Request[apiv1.WithdrawKeyRequest]) (*connect.Response[apiv1.WithdrawKeyResponse], error) {
 	who, err := d.signedIn(ctx, req)
 	if err != nil {
@@ -204,6 +207,30 @@ func (s *shelf) read(ctx context.Context, m *apiv1.ListPublishedKeysRequest, n i
 		q.Before = page[len(page)-1].ID
 	}
 	return found, true, nil
+}
+
+// publicationsOf gives the newest publications of a key that somebody may know of, as a line of sshd's log names it by its
+// fingerprint.
+func (d *door) publicationsOf(ctx context.Context, who *actor, fingerprint string) ([]*apiv1.PublishedKey, error) {
+	all, err := d.Store.PublishedKeys(ctx, fingerprint)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	person := who.person
+	if person == nil { // a program, by the scope that let it in
+		person = &caller{SignIn: &sekisho.SignIn{}, address: who.address}
+	}
+	s, err := d.openShelf(ctx, person)
+	if err != nil {
+		return nil, err
+	}
+	var out []*apiv1.PublishedKey
+	for _, k := range all[:min(len(all), maxPublicationsTold)] {
+		if who.person == nil || s.reads || s.mayWithdraw(k) {
+			out = append(out, s.message(ctx, k))
+		}
+	}
+	return out, nil
 }
 
 func (s *shelf) message(ctx context.Context, k *sekisho.PublishedKey) *apiv1.PublishedKey {

@@ -4575,6 +4575,7 @@ type ExplainResponse struct {
 	KeyId         string                 `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	SignIn        *SignIn                `protobuf:"bytes,6,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"` // unset: none, or not kept any more
 	SignInEnded   bool                   `protobuf:"varint,7,opt,name=sign_in_ended,json=signInEnded,proto3" json:"sign_in_ended,omitempty"`
+	Published     []*PublishedKey        `protobuf:"bytes,8,rep,name=published,proto3" json:"published,omitempty"` // where a log line names a key and no certificate: its publications, newest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4656,6 +4657,13 @@ func (x *ExplainResponse) GetSignInEnded() bool {
 		return x.SignInEnded
 	}
 	return false
+}
+
+func (x *ExplainResponse) GetPublished() []*PublishedKey {
+	if x != nil {
+		return x.Published
+	}
+	return nil
 }
 
 type ProveRequest struct {
@@ -6503,7 +6511,7 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x05event\x18\x02 \x01(\fR\x05event\x12\x18\n" +
 	"\arevoked\x18\x03 \x01(\tR\arevoked\"$\n" +
 	"\x0eExplainRequest\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"\xfe\x01\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\xb6\x02\n" +
 	"\x0fExplainResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\tR\x05found\x12?\n" +
 	"\vcertificate\x18\x02 \x01(\v2\x1d.sekisho.v1.IssuedCertificateR\vcertificate\x12\x14\n" +
@@ -6511,7 +6519,8 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x06events\x18\x04 \x03(\fR\x06events\x12\x15\n" +
 	"\x06key_id\x18\x05 \x01(\tR\x05keyId\x12+\n" +
 	"\asign_in\x18\x06 \x01(\v2\x12.sekisho.v1.SignInR\x06signIn\x12\"\n" +
-	"\rsign_in_ended\x18\a \x01(\bR\vsignInEnded\"&\n" +
+	"\rsign_in_ended\x18\a \x01(\bR\vsignInEnded\x126\n" +
+	"\tpublished\x18\b \x03(\v2\x18.sekisho.v1.PublishedKeyR\tpublished\"&\n" +
 	"\fProveRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\x04R\x06serial\"o\n" +
 	"\rProveResponse\x12\x14\n" +
@@ -6827,99 +6836,100 @@ var file_api_v1_sekisho_proto_depIdxs = []int32{
 	64,  // 43: sekisho.v1.ListCertificatesResponse.certificates:type_name -> sekisho.v1.IssuedCertificate
 	64,  // 44: sekisho.v1.ExplainResponse.certificate:type_name -> sekisho.v1.IssuedCertificate
 	4,   // 45: sekisho.v1.ExplainResponse.sign_in:type_name -> sekisho.v1.SignIn
-	92,  // 46: sekisho.v1.RevokeRequest.until:type_name -> google.protobuf.Timestamp
-	71,  // 47: sekisho.v1.RevokeResponse.revocation:type_name -> sekisho.v1.Revocation
-	92,  // 48: sekisho.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	92,  // 49: sekisho.v1.Revocation.until:type_name -> google.protobuf.Timestamp
-	92,  // 50: sekisho.v1.Revocation.lifted:type_name -> google.protobuf.Timestamp
-	71,  // 51: sekisho.v1.LiftResponse.revocation:type_name -> sekisho.v1.Revocation
-	71,  // 52: sekisho.v1.RevocationsResponse.revocations:type_name -> sekisho.v1.Revocation
-	78,  // 53: sekisho.v1.CreateTokenResponse.info:type_name -> sekisho.v1.Token
-	92,  // 54: sekisho.v1.Token.created:type_name -> google.protobuf.Timestamp
-	92,  // 55: sekisho.v1.Token.expires:type_name -> google.protobuf.Timestamp
-	92,  // 56: sekisho.v1.Token.used:type_name -> google.protobuf.Timestamp
-	78,  // 57: sekisho.v1.ListTokensResponse.tokens:type_name -> sekisho.v1.Token
-	85,  // 58: sekisho.v1.PublishKeyResponse.key:type_name -> sekisho.v1.PublishedKey
-	92,  // 59: sekisho.v1.PublishedKey.published:type_name -> google.protobuf.Timestamp
-	92,  // 60: sekisho.v1.PublishedKey.expires:type_name -> google.protobuf.Timestamp
-	92,  // 61: sekisho.v1.PublishedKey.withdrawn:type_name -> google.protobuf.Timestamp
-	85,  // 62: sekisho.v1.WithdrawKeyResponse.key:type_name -> sekisho.v1.PublishedKey
-	85,  // 63: sekisho.v1.ListPublishedKeysResponse.keys:type_name -> sekisho.v1.PublishedKey
-	46,  // 64: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
-	44,  // 65: sekisho.v1.HostState.PublishedEntry.value:type_name -> sekisho.v1.PublishedKeys
-	0,   // 66: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
-	2,   // 67: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
-	5,   // 68: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
-	7,   // 69: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
-	9,   // 70: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
-	12,  // 71: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
-	15,  // 72: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
-	17,  // 73: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
-	21,  // 74: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
-	24,  // 75: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
-	26,  // 76: sekisho.v1.SessionService.List:input_type -> sekisho.v1.ListSessionsRequest
-	30,  // 77: sekisho.v1.SessionService.Watch:input_type -> sekisho.v1.WatchSessionRequest
-	32,  // 78: sekisho.v1.SessionService.End:input_type -> sekisho.v1.EndSessionsRequest
-	34,  // 79: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
-	36,  // 80: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
-	38,  // 81: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
-	40,  // 82: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
-	50,  // 83: sekisho.v1.CAService.List:input_type -> sekisho.v1.ListCAsRequest
-	53,  // 84: sekisho.v1.CAService.Create:input_type -> sekisho.v1.CreateCARequest
-	55,  // 85: sekisho.v1.CAService.Rotate:input_type -> sekisho.v1.RotateCARequest
-	57,  // 86: sekisho.v1.CertificateService.Issuers:input_type -> sekisho.v1.IssuersRequest
-	60,  // 87: sekisho.v1.CertificateService.Sign:input_type -> sekisho.v1.SignRequest
-	62,  // 88: sekisho.v1.CertificateService.List:input_type -> sekisho.v1.ListCertificatesRequest
-	65,  // 89: sekisho.v1.CertificateService.Explain:input_type -> sekisho.v1.ExplainRequest
-	67,  // 90: sekisho.v1.CertificateService.Prove:input_type -> sekisho.v1.ProveRequest
-	69,  // 91: sekisho.v1.CertificateService.Revoke:input_type -> sekisho.v1.RevokeRequest
-	72,  // 92: sekisho.v1.CertificateService.Lift:input_type -> sekisho.v1.LiftRequest
-	74,  // 93: sekisho.v1.CertificateService.Revocations:input_type -> sekisho.v1.RevocationsRequest
-	76,  // 94: sekisho.v1.TokenService.Create:input_type -> sekisho.v1.CreateTokenRequest
-	79,  // 95: sekisho.v1.TokenService.List:input_type -> sekisho.v1.ListTokensRequest
-	81,  // 96: sekisho.v1.TokenService.End:input_type -> sekisho.v1.EndTokenRequest
-	83,  // 97: sekisho.v1.PublishedKeyService.Publish:input_type -> sekisho.v1.PublishKeyRequest
-	86,  // 98: sekisho.v1.PublishedKeyService.Withdraw:input_type -> sekisho.v1.WithdrawKeyRequest
-	88,  // 99: sekisho.v1.PublishedKeyService.List:input_type -> sekisho.v1.ListPublishedKeysRequest
-	1,   // 100: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
-	3,   // 101: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
-	6,   // 102: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
-	8,   // 103: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
-	10,  // 104: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
-	13,  // 105: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
-	16,  // 106: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
-	18,  // 107: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
-	22,  // 108: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
-	25,  // 109: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
-	27,  // 110: sekisho.v1.SessionService.List:output_type -> sekisho.v1.ListSessionsResponse
-	31,  // 111: sekisho.v1.SessionService.Watch:output_type -> sekisho.v1.WatchSessionResponse
-	33,  // 112: sekisho.v1.SessionService.End:output_type -> sekisho.v1.EndSessionsResponse
-	35,  // 113: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
-	37,  // 114: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
-	39,  // 115: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
-	42,  // 116: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
-	51,  // 117: sekisho.v1.CAService.List:output_type -> sekisho.v1.ListCAsResponse
-	54,  // 118: sekisho.v1.CAService.Create:output_type -> sekisho.v1.CreateCAResponse
-	56,  // 119: sekisho.v1.CAService.Rotate:output_type -> sekisho.v1.RotateCAResponse
-	58,  // 120: sekisho.v1.CertificateService.Issuers:output_type -> sekisho.v1.IssuersResponse
-	61,  // 121: sekisho.v1.CertificateService.Sign:output_type -> sekisho.v1.SignResponse
-	63,  // 122: sekisho.v1.CertificateService.List:output_type -> sekisho.v1.ListCertificatesResponse
-	66,  // 123: sekisho.v1.CertificateService.Explain:output_type -> sekisho.v1.ExplainResponse
-	68,  // 124: sekisho.v1.CertificateService.Prove:output_type -> sekisho.v1.ProveResponse
-	70,  // 125: sekisho.v1.CertificateService.Revoke:output_type -> sekisho.v1.RevokeResponse
-	73,  // 126: sekisho.v1.CertificateService.Lift:output_type -> sekisho.v1.LiftResponse
-	75,  // 127: sekisho.v1.CertificateService.Revocations:output_type -> sekisho.v1.RevocationsResponse
-	77,  // 128: sekisho.v1.TokenService.Create:output_type -> sekisho.v1.CreateTokenResponse
-	80,  // 129: sekisho.v1.TokenService.List:output_type -> sekisho.v1.ListTokensResponse
-	82,  // 130: sekisho.v1.TokenService.End:output_type -> sekisho.v1.EndTokenResponse
-	84,  // 131: sekisho.v1.PublishedKeyService.Publish:output_type -> sekisho.v1.PublishKeyResponse
-	87,  // 132: sekisho.v1.PublishedKeyService.Withdraw:output_type -> sekisho.v1.WithdrawKeyResponse
-	89,  // 133: sekisho.v1.PublishedKeyService.List:output_type -> sekisho.v1.ListPublishedKeysResponse
-	100, // [100:134] is the sub-list for method output_type
-	66,  // [66:100] is the sub-list for method input_type
-	66,  // [66:66] is the sub-list for extension type_name
-	66,  // [66:66] is the sub-list for extension extendee
-	0,   // [0:66] is the sub-list for field type_name
+	85,  // 46: sekisho.v1.ExplainResponse.published:type_name -> sekisho.v1.PublishedKey
+	92,  // 47: sekisho.v1.RevokeRequest.until:type_name -> google.protobuf.Timestamp
+	71,  // 48: sekisho.v1.RevokeResponse.revocation:type_name -> sekisho.v1.Revocation
+	92,  // 49: sekisho.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	92,  // 50: sekisho.v1.Revocation.until:type_name -> google.protobuf.Timestamp
+	92,  // 51: sekisho.v1.Revocation.lifted:type_name -> google.protobuf.Timestamp
+	71,  // 52: sekisho.v1.LiftResponse.revocation:type_name -> sekisho.v1.Revocation
+	71,  // 53: sekisho.v1.RevocationsResponse.revocations:type_name -> sekisho.v1.Revocation
+	78,  // 54: sekisho.v1.CreateTokenResponse.info:type_name -> sekisho.v1.Token
+	92,  // 55: sekisho.v1.Token.created:type_name -> google.protobuf.Timestamp
+	92,  // 56: sekisho.v1.Token.expires:type_name -> google.protobuf.Timestamp
+	92,  // 57: sekisho.v1.Token.used:type_name -> google.protobuf.Timestamp
+	78,  // 58: sekisho.v1.ListTokensResponse.tokens:type_name -> sekisho.v1.Token
+	85,  // 59: sekisho.v1.PublishKeyResponse.key:type_name -> sekisho.v1.PublishedKey
+	92,  // 60: sekisho.v1.PublishedKey.published:type_name -> google.protobuf.Timestamp
+	92,  // 61: sekisho.v1.PublishedKey.expires:type_name -> google.protobuf.Timestamp
+	92,  // 62: sekisho.v1.PublishedKey.withdrawn:type_name -> google.protobuf.Timestamp
+	85,  // 63: sekisho.v1.WithdrawKeyResponse.key:type_name -> sekisho.v1.PublishedKey
+	85,  // 64: sekisho.v1.ListPublishedKeysResponse.keys:type_name -> sekisho.v1.PublishedKey
+	46,  // 65: sekisho.v1.HostState.PrincipalsEntry.value:type_name -> sekisho.v1.Principals
+	44,  // 66: sekisho.v1.HostState.PublishedEntry.value:type_name -> sekisho.v1.PublishedKeys
+	0,   // 67: sekisho.v1.SignInService.Begin:input_type -> sekisho.v1.BeginRequest
+	2,   // 68: sekisho.v1.SignInService.Finish:input_type -> sekisho.v1.FinishRequest
+	5,   // 69: sekisho.v1.SignInService.Status:input_type -> sekisho.v1.StatusRequest
+	7,   // 70: sekisho.v1.SignInService.End:input_type -> sekisho.v1.EndRequest
+	9,   // 71: sekisho.v1.AccessService.Describe:input_type -> sekisho.v1.DescribeRequest
+	12,  // 72: sekisho.v1.AccessService.Connect:input_type -> sekisho.v1.ConnectRequest
+	15,  // 73: sekisho.v1.AccessService.Enter:input_type -> sekisho.v1.EnterRequest
+	17,  // 74: sekisho.v1.AccessService.Targets:input_type -> sekisho.v1.TargetsRequest
+	21,  // 75: sekisho.v1.RecordingService.List:input_type -> sekisho.v1.ListRecordingsRequest
+	24,  // 76: sekisho.v1.RecordingService.Download:input_type -> sekisho.v1.DownloadRequest
+	26,  // 77: sekisho.v1.SessionService.List:input_type -> sekisho.v1.ListSessionsRequest
+	30,  // 78: sekisho.v1.SessionService.Watch:input_type -> sekisho.v1.WatchSessionRequest
+	32,  // 79: sekisho.v1.SessionService.End:input_type -> sekisho.v1.EndSessionsRequest
+	34,  // 80: sekisho.v1.AuditService.List:input_type -> sekisho.v1.ListEventsRequest
+	36,  // 81: sekisho.v1.AuditService.Export:input_type -> sekisho.v1.ExportRequest
+	38,  // 82: sekisho.v1.ConnectorService.Join:input_type -> sekisho.v1.JoinRequest
+	40,  // 83: sekisho.v1.ConnectorService.Sync:input_type -> sekisho.v1.SyncRequest
+	50,  // 84: sekisho.v1.CAService.List:input_type -> sekisho.v1.ListCAsRequest
+	53,  // 85: sekisho.v1.CAService.Create:input_type -> sekisho.v1.CreateCARequest
+	55,  // 86: sekisho.v1.CAService.Rotate:input_type -> sekisho.v1.RotateCARequest
+	57,  // 87: sekisho.v1.CertificateService.Issuers:input_type -> sekisho.v1.IssuersRequest
+	60,  // 88: sekisho.v1.CertificateService.Sign:input_type -> sekisho.v1.SignRequest
+	62,  // 89: sekisho.v1.CertificateService.List:input_type -> sekisho.v1.ListCertificatesRequest
+	65,  // 90: sekisho.v1.CertificateService.Explain:input_type -> sekisho.v1.ExplainRequest
+	67,  // 91: sekisho.v1.CertificateService.Prove:input_type -> sekisho.v1.ProveRequest
+	69,  // 92: sekisho.v1.CertificateService.Revoke:input_type -> sekisho.v1.RevokeRequest
+	72,  // 93: sekisho.v1.CertificateService.Lift:input_type -> sekisho.v1.LiftRequest
+	74,  // 94: sekisho.v1.CertificateService.Revocations:input_type -> sekisho.v1.RevocationsRequest
+	76,  // 95: sekisho.v1.TokenService.Create:input_type -> sekisho.v1.CreateTokenRequest
+	79,  // 96: sekisho.v1.TokenService.List:input_type -> sekisho.v1.ListTokensRequest
+	81,  // 97: sekisho.v1.TokenService.End:input_type -> sekisho.v1.EndTokenRequest
+	83,  // 98: sekisho.v1.PublishedKeyService.Publish:input_type -> sekisho.v1.PublishKeyRequest
+	86,  // 99: sekisho.v1.PublishedKeyService.Withdraw:input_type -> sekisho.v1.WithdrawKeyRequest
+	88,  // 100: sekisho.v1.PublishedKeyService.List:input_type -> sekisho.v1.ListPublishedKeysRequest
+	1,   // 101: sekisho.v1.SignInService.Begin:output_type -> sekisho.v1.BeginResponse
+	3,   // 102: sekisho.v1.SignInService.Finish:output_type -> sekisho.v1.FinishResponse
+	6,   // 103: sekisho.v1.SignInService.Status:output_type -> sekisho.v1.StatusResponse
+	8,   // 104: sekisho.v1.SignInService.End:output_type -> sekisho.v1.EndResponse
+	10,  // 105: sekisho.v1.AccessService.Describe:output_type -> sekisho.v1.DescribeResponse
+	13,  // 106: sekisho.v1.AccessService.Connect:output_type -> sekisho.v1.ConnectResponse
+	16,  // 107: sekisho.v1.AccessService.Enter:output_type -> sekisho.v1.EnterResponse
+	18,  // 108: sekisho.v1.AccessService.Targets:output_type -> sekisho.v1.TargetsResponse
+	22,  // 109: sekisho.v1.RecordingService.List:output_type -> sekisho.v1.ListRecordingsResponse
+	25,  // 110: sekisho.v1.RecordingService.Download:output_type -> sekisho.v1.DownloadResponse
+	27,  // 111: sekisho.v1.SessionService.List:output_type -> sekisho.v1.ListSessionsResponse
+	31,  // 112: sekisho.v1.SessionService.Watch:output_type -> sekisho.v1.WatchSessionResponse
+	33,  // 113: sekisho.v1.SessionService.End:output_type -> sekisho.v1.EndSessionsResponse
+	35,  // 114: sekisho.v1.AuditService.List:output_type -> sekisho.v1.ListEventsResponse
+	37,  // 115: sekisho.v1.AuditService.Export:output_type -> sekisho.v1.ExportResponse
+	39,  // 116: sekisho.v1.ConnectorService.Join:output_type -> sekisho.v1.JoinResponse
+	42,  // 117: sekisho.v1.ConnectorService.Sync:output_type -> sekisho.v1.SyncResponse
+	51,  // 118: sekisho.v1.CAService.List:output_type -> sekisho.v1.ListCAsResponse
+	54,  // 119: sekisho.v1.CAService.Create:output_type -> sekisho.v1.CreateCAResponse
+	56,  // 120: sekisho.v1.CAService.Rotate:output_type -> sekisho.v1.RotateCAResponse
+	58,  // 121: sekisho.v1.CertificateService.Issuers:output_type -> sekisho.v1.IssuersResponse
+	61,  // 122: sekisho.v1.CertificateService.Sign:output_type -> sekisho.v1.SignResponse
+	63,  // 123: sekisho.v1.CertificateService.List:output_type -> sekisho.v1.ListCertificatesResponse
+	66,  // 124: sekisho.v1.CertificateService.Explain:output_type -> sekisho.v1.ExplainResponse
+	68,  // 125: sekisho.v1.CertificateService.Prove:output_type -> sekisho.v1.ProveResponse
+	70,  // 126: sekisho.v1.CertificateService.Revoke:output_type -> sekisho.v1.RevokeResponse
+	73,  // 127: sekisho.v1.CertificateService.Lift:output_type -> sekisho.v1.LiftResponse
+	75,  // 128: sekisho.v1.CertificateService.Revocations:output_type -> sekisho.v1.RevocationsResponse
+	77,  // 129: sekisho.v1.TokenService.Create:output_type -> sekisho.v1.CreateTokenResponse
+	80,  // 130: sekisho.v1.TokenService.List:output_type -> sekisho.v1.ListTokensResponse
+	82,  // 131: sekisho.v1.TokenService.End:output_type -> sekisho.v1.EndTokenResponse
+	84,  // 132: sekisho.v1.PublishedKeyService.Publish:output_type -> sekisho.v1.PublishKeyResponse
+	87,  // 133: sekisho.v1.PublishedKeyService.Withdraw:output_type -> sekisho.v1.WithdrawKeyResponse
+	89,  // 134: sekisho.v1.PublishedKeyService.List:output_type -> sekisho.v1.ListPublishedKeysResponse
+	101, // [101:135] is the sub-list for method output_type
+	67,  // [67:101] is the sub-list for method input_type
+	67,  // [67:67] is the sub-list for extension type_name
+	67,  // [67:67] is the sub-list for extension extendee
+	0,   // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_api_v1_sekisho_proto_init() }
