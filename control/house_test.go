@@ -47,7 +47,15 @@ const policies = `
 @id("enders") permit (principal in Group::"enders", action == Action::"endSessions", resource == Target::"db1") when { context.person != "chief@example.com" };
 @id("ca") permit (principal in Group::"ca-admins", action in [Action::"manageCA", Action::"revokeCertificates", Action::"readAudit"], resource);
 @id("ca-only") permit (principal in Group::"ca-only", action == Action::"manageCA", resource);
+@id("git") permit (principal in Group::"dev", action == Action::"certify", resource == Issuer::"git");
 `
+
+// issuers are those of docs/certificates.md, and one for programs.
+var issuers = map[string]ca.IssuerConfig{
+	"git":     {CA: "git", Principals: []string{"{account}"}, TTL: "8h", MaxTTL: "24h", Extensions: []string{"login@github.com={account}"}},
+	"deploys": {CA: "git", Proof: ca.ProofToken, Match: "deploy-[a-z]+", TTL: "15m"},
+	"orphan":  {CA: "none", Principals: []string{"{account}"}, TTL: "1h"},
+}
 
 // idp vouches for whoever the test says.
 type idp struct {
@@ -75,6 +83,7 @@ type house struct {
 	t       testing.TB
 	url     string
 	http    *http.Client
+	server  *httptest.Server
 	idp     *idp
 	db      *db.DB
 	log     *audit.Log
@@ -146,7 +155,7 @@ func newHouse(t testing.TB) *house {
 	}
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.handler.ServeHTTP(w, r) }))
 	t.Cleanup(srv.Close)
-	h.url, h.http = srv.URL, srv.Client()
+	h.url, h.http, h.server = srv.URL, srv.Client(), srv
 	h.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 	dir := t.TempDir()
@@ -161,7 +170,11 @@ func newHouse(t testing.TB) *house {
 	if err := h.log.Append(t.Context(), &sekisho.Event{Kind: sekisho.EventStarted, Actor: "control"}); err != nil {
 		t.Fatal(err)
 	}
-	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Note: h.log.Append, Now: h.now,
+	git := must(ssh.NewSignerFromSigner(signer("git")))(t)
+	h.ca = must(ca.New(ca.Config{User: signer("user"), Gateway: signer("gateway"), Host: signer("host"), Issuers: issuers,
+		CAs: []*sekisho.CA{ca.First("git", ca.TypeUser, "test:git", git.PublicKey(), h.now())}, Open: func(context.Context, string) (ca.Opened, error) {
+			return ca.Opened{Signer: git}, nil
+		}, Note: h.log.Append, Now: h.now,
 		Create: newCAKey, Save: h.db.SaveCA,
 		Refuse: func(id ca.KeyID, r *sekisho.CertificateRecord) error { return h.revoked.Refuse(id, r) }}))(t)
 	h.revoked = must(ca.OpenRevocations(t.Context(), ca.RevocationsConfig{
