@@ -95,14 +95,8 @@ type agentLink struct {
 	key   ssh.PublicKey
 }
 
-// hold bounds what is read and written by the context.
-func (l *agentLink) hold(ctx context.Context) {
-	deadline, _ := ctx.Deadline()
-	l.conn.SetDeadline(deadline)
-}
-
 func (l *agentLink) find(ctx context.Context, fingerprint string) error {
-	l.hold(ctx)
+	hold(ctx, l.conn)
 	keys, err := l.agent.List()
 	if err != nil {
 		return fmt.Errorf("list keys: %w", err)
@@ -130,7 +124,7 @@ func (l *agentLink) public(ctx context.Context) (crypto.PublicKey, error) {
 
 // sign has the agent sign a whole message, and gives DER where crypto's own functions do.
 func (l *agentLink) sign(ctx context.Context, message []byte, _ crypto.Hash) ([]byte, error) {
-	l.hold(ctx)
+	hold(ctx, l.conn)
 	s, err := l.agent.Sign(l.key, message)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -123,6 +125,22 @@ func TestAgentComesBack(t *testing.T) {
 	a.run(t, "ssh-add", "-q", "-D")
 	a.add(t, "ca")
 	signs(t, key)
+}
+
+// An agent that hangs fails the signature, and signs again when it goes on.
+func TestAgentHangs(t *testing.T) {
+	a := newAgent(t)
+	key := open(t, a.uri(a.add(t, "ca", "-t", "ed25519")), keystore.Options{Timeout: time.Second})
+	if err := a.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(key, []byte("x")); err == nil || !strings.Contains(err.Error(), "it does not answer within 1s") {
+		t.Errorf("while it hangs: %v", err)
+	}
+	if err := a.process.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, key)
 }
 
 func TestAgentRefuses(t *testing.T) {

@@ -207,6 +207,19 @@ func benchmark(b *testing.B, uri string, o keystore.Options) {
 	})
 }
 
+// eventually waits until a key signs again.
+func eventually(t *testing.T, key keystore.Key) {
+	t.Helper()
+	var err error
+	for range 100 {
+		if err = sign(key, []byte("x")); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("it does not sign again: %v", err)
+}
+
 // awaitSocket waits until somebody listens.
 func awaitSocket(t testing.TB, path string) {
 	t.Helper()

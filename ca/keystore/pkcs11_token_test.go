@@ -141,19 +141,6 @@ func TestTokenLibraryGone(t *testing.T) {
 	eventually(t, key)
 }
 
-// eventually waits until a key signs again.
-func eventually(t *testing.T, key keystore.Key) {
-	t.Helper()
-	var err error
-	for range 100 {
-		if err = sign(key, []byte("x")); err == nil {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Errorf("it does not sign again: %v", err)
-}
-
 // Many sign while the token comes and goes: nothing but errors of the key store comes out, and no wrong signature.
 func TestTokenUnpluggedUnderLoad(t *testing.T) {
 	h := newSoftHSM(t)

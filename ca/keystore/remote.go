@@ -249,7 +249,7 @@ func (r *remote) leave() error {
 // link shows only when it is used. Signing twice does no harm.
 func (r *remote) attempt(ctx context.Context, work func(context.Context, link) error) error {
 	if l := r.take(); l != nil {
-		err := work(ctx, l)
+		err := guard(func() error { return work(ctx, l) })
 		if err == nil {
 			return r.keep(l)
 		}
@@ -258,21 +258,45 @@ func (r *remote) attempt(ctx context.Context, work func(context.Context, link) e
 			return err
 		}
 	}
-	l, err := r.dial(ctx)
+	var l link
+	err := guard(func() (err error) {
+		l, err = r.dial(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if r.known != nil {
-		if err := r.compare(ctx, l); err != nil {
-			l.close()
-			return err
+	err = guard(func() error {
+		if r.known != nil {
+			if err := r.compare(ctx, l); err != nil {
+				return err
+			}
 		}
-	}
-	if err := work(ctx, l); err != nil {
+		return work(ctx, l)
+	})
+	if err != nil {
 		l.close()
 		return err
 	}
 	return r.keep(l)
+}
+
+// hold bounds what is read and written over a connection by the context: a little later, so that the caller hears of the
+// context's end and not of a connection's.
+func hold(ctx context.Context, conn interface{ SetDeadline(time.Time) error }) {
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline.Add(time.Second)) // a TPM's raw device knows none; the caller does not wait for it
+	}
+}
+
+// guard makes an error of a panic in a store's library: that is no reason for the whole service to end.
+func guard(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its library panicked: %.200v", p)
+		}
+	}()
+	return do()
 }
 
 func (r *remote) take() link {

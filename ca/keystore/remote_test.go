@@ -18,10 +18,10 @@ import (
 
 // fakeStore is a store with a key that can be swapped, whose links break, hang and sign wrongly when they are told to.
 type fakeStore struct {
-	key                  atomic.Pointer[ecdsa.PrivateKey]
-	gone, wrong, hanging atomic.Bool
-	resume               chan struct{}
-	dials, open, done    atomic.Int32
+	key                       atomic.Pointer[ecdsa.PrivateKey]
+	gone, wrong, hanging, mad atomic.Bool
+	resume                    chan struct{}
+	dials, open, done         atomic.Int32
 }
 
 func newFakeStore(t *testing.T) *fakeStore {
@@ -67,6 +67,9 @@ func (l fakeLink) public(context.Context) (crypto.PublicKey, error) {
 }
 
 func (l fakeLink) sign(_ context.Context, data []byte, hash crypto.Hash) ([]byte, error) {
+	if l.mad.Load() {
+		panic("at the disco")
+	}
 	if l.hanging.Load() {
 		<-l.resume
 	}
@@ -245,6 +248,23 @@ func TestRemoteClosedMeanwhile(t *testing.T) {
 			t.Errorf("%d links, done %d times", f.open.Load(), f.done.Load())
 		}
 	})
+}
+
+// A panic in a library fails the signature, and nothing else.
+func TestRemotePanics(t *testing.T) {
+	f := newFakeStore(t)
+	key := f.openKey(t)
+	defer key.Close()
+	f.mad.Store(true)
+	_, err := key.Sign(nil, digest[:], crypto.SHA256)
+	wantError(t, err, nil, "panicked: at the disco")
+	if n := f.open.Load(); n != 0 {
+		t.Errorf("%d links are open", n)
+	}
+	f.mad.Store(false)
+	if _, err := key.Sign(nil, digest[:], crypto.SHA256); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRemoteWrongHash(t *testing.T) {

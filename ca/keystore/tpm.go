@@ -106,8 +106,7 @@ func (p tpmPlace) connect(ctx context.Context, o Options) (transport.TPMCloser, 
 	if err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline()
-	conn.SetDeadline(deadline) // the raw device knows none; the caller does not wait for it
+	hold(ctx, conn)
 	return transport.FromReadWriteCloser(conn), nil
 }
 
