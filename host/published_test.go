@@ -331,3 +331,41 @@ func TestWithdrawnIsNotUndone(t *testing.T) {
 		t.Errorf("it came back: %s", b)
 	}
 }
+
+// Whatever control says of a key, sshd reads one line of it: that key, with the options that are ours, or none.
+func FuzzPublishedKey(f *testing.F) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKBV3Ax0ak4+0Wm7mN0Fp1hYt2sBIVaQrRcyJgA4yTc"
+	id := sekisho.NewID("pub")
+	f.Add(id, key, int64(1800000000), "pty", "192.0.2.0/24")
+	f.Add(id, key+" a comment", int64(0), "", "")
+	f.Add(id+"\nssh-ed25519", `command="sh" `+key, int64(-1<<62), `pty,command="x"`, `10.0.0.0/8",command="x`)
+	f.Add(id, key+"\n"+key, int64(1<<62), "cert-authority", "fe80::1%\"/64")
+	f.Add(id, "cert-authority "+key, int64(253402300800), "no-touch-required", "::ffff:1.2.3.4/100")
+	f.Fuzz(func(t *testing.T, id, key string, expires int64, allow, from string) {
+		k := host.PublishedKey{ID: id, Key: key, Expires: time.Unix(expires, 0)}
+		if allow != "" {
+			k.Allow = []string{allow}
+		}
+		if from != "" {
+			k.From = []string{from}
+		}
+		line, err := k.Line()
+		if err != nil {
+			return
+		}
+		if strings.ContainsAny(line, "\n\r\x00") {
+			t.Fatalf("more than one line: %q", line)
+		}
+		parsed, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil || len(rest) > 0 || comment != id {
+			t.Fatalf("%q: %q, %q, %v", line, comment, rest, err)
+		}
+		want := 2 + len(k.Allow) + len(k.From)
+		if len(options) != want || !strings.HasPrefix(options[0], `expiry-time="2`) && len(options[0]) != len(`expiry-time="20261123063000Z"`) || options[1] != "restrict" {
+			t.Errorf("options %q", options)
+		}
+		if _, cert := parsed.(*ssh.Certificate); cert {
+			t.Error("a certificate")
+		}
+	})
+}
