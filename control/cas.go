@@ -53,6 +53,9 @@ func (d cas) List(ctx context.Context, req *connect.Request[apiv1.ListCAsRequest
 	for _, c := range all {
 		res.Cas = append(res.Cas, d.tellCA(at, c, inside))
 	}
+	if res.UserRevocations, res.HostRevocations, err = d.revocationStates(ctx, at, inside); err != nil {
+		return nil, err
+	}
 	return connect.NewResponse(res), nil
 }
 

@@ -265,3 +265,66 @@ func TestRevocationPages(t *testing.T) {
 		t.Errorf("POST: %d", res.StatusCode)
 	}
 }
+
+// A connector gets the list for as long as a host of its that it manages lags, and not again; who lags is seen.
+func TestRevocationsToHosts(t *testing.T) {
+	h := newHouse(t)
+	alice := h.signIn("alice@example.com", "ca-admins")
+	rack := h.device()
+	if _, err := rack.join(h.invite(false, "web1", "db1"), "rack1"); err != nil {
+		t.Fatal(err)
+	}
+	lagging := func() (names []string) {
+		t.Helper()
+		res, err := alice.CA.List(t.Context(), connect.NewRequest(&apiv1.ListCAsRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Msg.UserRevocations.Number != h.revoked.Number() || res.Msg.HostRevocations.Number != h.revoked.Number() {
+			t.Errorf("state %v, %v", res.Msg.UserRevocations, res.Msg.HostRevocations)
+		}
+		for _, l := range res.Msg.UserRevocations.Lagging {
+			names = append(names, l.Target+": "+l.Why)
+		}
+		return names
+	}
+	sync := func(web, db uint64) *krl.List {
+		t.Helper()
+		res, err := rack.syncOnly(&apiv1.HostReport{Name: "web1", Managed: true, Revocations: web}, &apiv1.HostReport{Name: "db1", Managed: true, Revocations: db})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Revocations) == 0 {
+			return nil
+		}
+		list, err := krl.Parse(res.Revocations)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	if list := sync(0, 0); list == nil || list.Number != 0 {
+		t.Errorf("at first: %v", list)
+	}
+	if _, err := alice.revoke("person", "mallory@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	n := h.revoked.Number()
+	if list := sync(n, 0); list == nil || list.Number != n {
+		t.Errorf("while db1 lags: %v", list)
+	}
+	if got := strings.Join(lagging(), "\n"); !strings.Contains(got, "db1: goes by list 0, which is behind since ") || strings.Contains(got, "web1") {
+		t.Errorf("lagging: %s", got)
+	}
+	if list := sync(n, n); list != nil {
+		t.Errorf("in step, and gets %v", list)
+	}
+	if got := strings.Join(lagging(), "\n"); strings.Contains(got, "db1") || strings.Contains(got, "web1") {
+		t.Errorf("lagging: %s", got)
+	}
+	// A host that does not manage its sshd has no use for it.
+	res, err := rack.syncOnly(&apiv1.HostReport{Name: "web1"}, &apiv1.HostReport{Name: "db1", Managed: true, Revocations: n})
+	if err != nil || len(res.Revocations) != 0 {
+		t.Errorf("%v, %v", res, err)
+	}
+}
