@@ -48,6 +48,9 @@ func (c *Client) Connect(ctx context.Context, o ConnectOptions) error {
 	if err := c.renewHostCA(grant.HostCa); err != nil {
 		return err
 	}
+	if err := c.renewRevokedHosts(ctx, grant.RevokedHosts); err != nil {
+		return err
+	}
 	stream, err := c.openStream(ctx, grant)
 	if err != nil {
 		return err

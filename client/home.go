@@ -11,14 +11,14 @@ import (
 	"github.com/sekisho/sekisho"
 )
 
-// Home is the client's folder: config.json, signin.json, device.key, known_hosts, ssh_config and run/.
+// Home is the client's folder: config.json, signin.json, device.key, known_hosts, revoked_hosts, ssh_config and run/.
 // It and everything in it belong to one person alone.
 type Home struct {
 	dir      string
 	standard bool
 }
 
-// maxFile bounds every file the client reads, in bytes.
+// maxFile bounds every file the client reads, in bytes, but the revocation list.
 const maxFile = 1 << 20
 
 // OpenHome finds or makes the folder: dir, else SEKISHO_HOME, else ~/.sekisho. A folder others can look into is
@@ -71,7 +71,9 @@ func (h Home) Standard() bool { return h.standard }
 func (h Home) run() string { return filepath.Join(h.dir, "run") }
 
 // read gives a file's bytes if nobody else can read it; a missing one is fs.ErrNotExist.
-func (h Home) read(name string) ([]byte, error) {
+func (h Home) read(name string) ([]byte, error) { return h.readUpTo(name, maxFile) }
+
+func (h Home) readUpTo(name string, most int64) ([]byte, error) {
 	f, err := os.Open(h.Path(name))
 	if err != nil {
 		return nil, err
@@ -84,9 +86,9 @@ func (h Home) read(name string) ([]byte, error) {
 	if err := checkPrivate(h.Path(name), info); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", h.Path(name), maxFile)
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s is larger than %d bytes", h.Path(name), most)
 	}
 	return b, err
 }

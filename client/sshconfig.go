@@ -54,6 +54,7 @@ const GatewayAlias = "sekisho-gateway"
 // them into a prompt, a hang or a weaker check:
 //   - StrictHostKeyChecking yes, GlobalKnownHostsFile /dev/null, UpdateHostKeys no: only the host CA vouches for a
 //     host. No question is asked, nothing is learned, and no line that a past life of the host has left interferes.
+//   - RevokedHostKeys: a host whose key or certificate was revoked is refused, whatever the host CA has signed.
 //   - IdentityFile none, IdentitiesOnly no: the agent's certificate is the one thing offered. Other keys would show
 //     themselves to the gateway and use up the tries a server allows; a global IdentitiesOnly would hide ours.
 //   - PreferredAuthentications publickey: a refusal ends in a message, not in a password prompt. At the gateway's own
@@ -151,6 +152,7 @@ func (h Home) command(program string) string {
 // trust gives the lines that say whom to believe and what to show them.
 func (h Home) trust(methods string) string {
 	return fmt.Sprintf("  UserKnownHostsFile %s\n", configWord(percent(h.Shown(knownHosts)))) +
+		fmt.Sprintf("  RevokedHostKeys %s\n", configWord(percent(h.Shown(revokedHosts)))) +
 		"  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n" +
 		"  IdentityFile none\n  IdentitiesOnly no\n  PreferredAuthentications " + methods + "\n"
 }

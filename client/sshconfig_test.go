@@ -24,6 +24,7 @@ func TestSSHConfigAtHome(t *testing.T) {
   ProxyCommand sekisho connect --login '%r' '%h' '%p'
   IdentityAgent ~/.sekisho/run/%r@%h.sock
   UserKnownHostsFile ~/.sekisho/known_hosts
+  RevokedHostKeys ~/.sekisho/revoked_hosts
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
   UpdateHostKeys no
@@ -48,6 +49,7 @@ func TestSSHConfigGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	trust := `  UserKnownHostsFile ~/.sekisho/known_hosts
+  RevokedHostKeys ~/.sekisho/revoked_hosts
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
   UpdateHostKeys no

@@ -156,6 +156,9 @@ func (c *Client) enterWith(ctx context.Context, a *UserAgent, s SignIn) (Entered
 	if err := c.renewHostCA(res.Msg.HostCa); err != nil {
 		return Entered{}, err
 	}
+	if err := c.renewRevokedHosts(ctx, res.Msg.RevokedHosts); err != nil {
+		return Entered{}, err
+	}
 	entered := Entered{SignIn: s, Expires: time.Unix(int64(cert.ValidBefore), 0), Gateway: gatewayAddress(res.Msg.SshGateway)}
 	return entered, c.add(a, key, cert)
 }

@@ -46,6 +46,9 @@ func (cmd *sshConfigCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Home().EnsureRevokedHosts(); err != nil {
+		return err
+	}
 	if !cmd.Write {
 		_, err := fmt.Fprint(a.out, block)
 		return err
