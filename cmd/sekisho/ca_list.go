@@ -142,4 +142,3 @@ func (cmd *caListCmd) Run(a *app) error {
 	}
 	return a.table([]string{"CA", "SIGNS", "KEY", "SINCE", "STORE", "ISSUERS", "FINGERPRINT"}, rows)
 }
-
