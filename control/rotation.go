@@ -126,6 +126,14 @@ func (r *Rotation) Advance(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// waits reports whether the rotation of a CA waits for what hosts report.
+func (r *Rotation) waits() bool {
+	return slices.ContainsFunc(r.CA.CAs(), func(c *sekisho.CA) bool {
+		s, ok := ca.Next(c)
+		return ok && (s.To == sekisho.CAKeyTrusted && ours(c.Name) || s.To == sekisho.CAKeyRetired && c.Name == ca.HostCA)
+	})
+}
+
 // survey is what is known of hosts at one moment.
 type survey struct {
 	targets []*sekisho.Target
@@ -213,6 +221,8 @@ func (at *survey) shows(fingerprint string) (lagging []lag, hosts int) {
 		l := lag{target: t, report: h, why: why, reported: why == ""}
 		switch {
 		case why != "":
+		case h.Managed && h.CertificateCA == "" && h.Error != "":
+			l.why = "cannot say what it shows: " + h.Error
 		case !h.Managed || h.CertificateCA != fingerprint: // certificates are put where connectors manage sshd, and nowhere else
 			continue
 		case h.Error != "":

@@ -22,6 +22,8 @@ const (
 	syncEvery = time.Minute
 	// syncSoon is the same while a host waits for its certificate.
 	syncSoon = 5 * time.Second
+	// syncRotating is the same while a CA's rotation waits for hosts.
+	syncRotating = 15 * time.Second
 	// maxReports is how many targets one connector may report on.
 	maxReports = 1000
 	maxTrouble = 500 // bytes of a report's error that get into the log
@@ -51,8 +53,11 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 		return nil, err
 	}
 	res := &apiv1.SyncResponse{IntervalSeconds: int32(syncEvery.Seconds())}
-	if again {
+	switch {
+	case again:
 		res.IntervalSeconds = int32(syncSoon.Seconds())
+	case d.Rotation.waits():
+		res.IntervalSeconds = int32(syncRotating.Seconds())
 	}
 	if res.Revocations, err = d.missedRevocations(ctx, own, reports); err != nil {
 		return nil, err
