@@ -62,9 +62,9 @@ func TestFileFIPS(t *testing.T) {
 	if strings.Contains(os.Getenv("GODEBUG"), "fips140=only") {
 		t.Skip("this is it")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^Test(File|Rewrap|FileAsBefore)$")
+	cmd := exec.Command(os.Args[0], "-test.run", "^Test(File|Rewrap|FileAsBefore)$/^(plain|file$)")
 	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") || strings.Contains(string(out), "no tests") {
 		t.Errorf("%v %s", err, out)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/pkcs11"
@@ -46,6 +48,9 @@ func loadModule(path string) (*module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: %w", errModule, path, err)
 	}
+	if err := trusted(file); err != nil {
+		return nil, fmt.Errorf("%w %s: %w", errModule, file, err)
+	}
 	modules.Lock()
 	defer modules.Unlock()
 	if m := modules.loaded[file]; m != nil {
@@ -66,6 +71,21 @@ func loadModule(path string) (*module, error) {
 }
 
 var errModule = errors.New("cannot use the PKCS#11 library")
+
+// trusted refuses a library that others could have written: loading it runs what is in it.
+func trusted(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("it belongs to user %d, neither to root nor to the one this runs as", st.Uid)
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("mode %v lets others write it", info.Mode())
+	}
+	return nil
+}
 
 // release lets the library go; nothing of it may be used after.
 func (m *module) release() error {

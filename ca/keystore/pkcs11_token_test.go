@@ -207,7 +207,15 @@ func TestTokenRefuses(t *testing.T) {
 	if err := errors.Join(os.WriteFile(filepath.Join(h.dir, "wrong"), []byte("9999"), 0o600), os.WriteFile(filepath.Join(h.dir, "loose"), []byte("4711"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
+	library, err := os.ReadFile(h.module)
+	if err == nil {
+		err = errors.Join(os.WriteFile(filepath.Join(h.dir, "loose.so"), library, 0o600), os.Chmod(filepath.Join(h.dir, "loose.so"), 0o666))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	for uri, want := range map[string]string{
+		"pkcs11:token=ca;object=a?module-path=" + h.dir + "/loose.so":                 "lets others write it",
 		h.uri("token=ca;object=none"):                                                 "key not found",
 		h.uri("token=none;object=a"):                                                  "token none is not plugged in: plug it in",
 		h.uri("serial=123;object=a"):                                                  "the token with serial 123 is not plugged in",
