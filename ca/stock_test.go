@@ -241,6 +241,9 @@ func TestMappingsAtStockSSHD(t *testing.T) {
 					t.Error("another login's certificate is let in")
 				}
 			}
+			if tt.mapping != sekisho.MapLogin && tt.mapping != sekisho.MapTarget {
+				return // what follows is the same for all
+			}
 			if s.lets(t, certify(tt.mapping, mei, func(r *ca.PeopleRequest) { r.Gateway = true })) {
 				t.Error("the audit door's certificate is let in")
 			}
