@@ -231,6 +231,7 @@ func New(cfg Config) (http.Handler, error) {
 		connect.WithCompressMinBytes(compressFrom),
 		connect.WithInterceptors(voices{d}),
 		connect.WithRecover(d.recovered),
+		strict,
 	}
 	mux.Handle(apiv1connect.NewSignInServiceHandler(signIns{d}, opts...))
 	mux.Handle(apiv1connect.NewAccessServiceHandler(access{d}, opts...))
@@ -247,7 +248,7 @@ func New(cfg Config) (http.Handler, error) {
 	d.mountCAs(mux)
 	mux.Handle("/", newPages(d))
 	mux.HandleFunc("GET /healthz", d.healthz)
-	return bounded(mux, sendTime), nil
+	return bounded(plainCalls(mux), sendTime), nil
 }
 
 func (d *door) check() error {

@@ -55,6 +55,7 @@ var issuers = map[string]ca.IssuerConfig{
 	"git":     {CA: "git", Principals: []string{"{account}"}, TTL: "8h", MaxTTL: "24h", Extensions: []string{"login@github.com={account}"}},
 	"deploys": {CA: "git", Proof: ca.ProofToken, Match: "deploy-[a-z]+", TTL: "15m"},
 	"orphan":  {CA: "none", Principals: []string{"{account}"}, TTL: "1h"},
+	"builds":  {CA: "builds", Proof: ca.ProofToken, Principals: []string{"deploy:web1"}, TTL: "1h"},
 }
 
 // idp vouches for whoever the test says.

@@ -132,7 +132,7 @@ func TestIssuers(t *testing.T) {
 				t.Errorf("%s: %v", group, i)
 			}
 		}
-		if diff := cmp.Diff([]string{"gateways", "hosts", "people", "deploys", "git", "orphan"}, names); diff != "" {
+		if diff := cmp.Diff([]string{"gateways", "hosts", "people", "builds", "deploys", "git", "orphan"}, names); diff != "" {
 			t.Error(diff)
 		}
 	}
