@@ -20,10 +20,10 @@ package ca
 import (
 	"context"
 	"crypto"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,4 +193,6 @@ func (a *Authority) Lines() Lines {
 }
 
 // Line is a key or certificate as an authorized_keys line without comment and line end.
-func Line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
+func Line(key ssh.PublicKey) string {
+	return key.Type() + " " + base64.StdEncoding.EncodeToString(key.Marshal())
+}

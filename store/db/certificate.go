@@ -219,6 +219,7 @@ const (
 )
 
 func (d *DB) insertCertificates(ctx context.Context, rows []*certificateRow) error {
+	ctx = context.WithoutCancel(ctx) // the driver begins a goroutine for each statement that can be cancelled
 	one, err := prepared(ctx, &d.writes, d.write, writeCertificate)
 	if err != nil {
 		return err
