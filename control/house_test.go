@@ -190,6 +190,11 @@ func newHouse(t testing.TB) *house {
 		Provider: h.idp, Store: h.db, URL: h.url, Now: h.now, Log: logger, Revoked: h.revoked.SignIn,
 		Note: func(ctx context.Context, ev *sekisho.Event) error { return h.log.Append(ctx, ev) },
 	}))(t)
+	for _, c := range h.ca.CAs() {
+		if err := h.db.SaveCA(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h.rotation = must(control.NewRotation(control.RotationConfig{CA: h.ca, Store: h.db, Events: h.log, Now: h.now, Log: logger}))(t)
 	h.handler = must(control.New(control.Config{
 		Rotation: h.rotation, ProbeHostKey: h.probe,

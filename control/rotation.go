@@ -200,6 +200,8 @@ func (at *survey) distrust(c *sekisho.CA, fingerprint string) (lagging []lag, ho
 			l.why = "its connector does not manage its sshd, so nobody can tell"
 		case slices.Contains(h.Trusts, fingerprint):
 			continue
+		case h.Error != "" && len(h.Trusts) == 0:
+			l.why = "cannot say what it trusts: " + h.Error
 		case h.Error != "":
 			l.why = "does not trust it yet: " + h.Error
 		default:

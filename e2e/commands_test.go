@@ -85,7 +85,7 @@ func owned(ts *testscript.TestScript) *house {
 	return h
 }
 
-var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
+var signals = map[string]syscall.Signal{"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}
 
 // send sends a signal to a process of the story's house, which will start it again if it ends: "send KILL sekishod".
 // "send TERM sekishod gone" waits until it has ended.

@@ -42,6 +42,7 @@ var tools = map[string]func(p *traveller, args []string) error{
 	"resign":   resign,
 	"outwait":  outwait,
 	"tap":      tap,
+	"step":     stepAtOnce,
 }
 
 // take gets certificate and token for a target, as sekisho connect does, and keeps what sekisho never writes down:
