@@ -86,6 +86,7 @@ type Authority struct {
 
 	issuers map[string]*Issuer
 	taken   *taken
+	hosts   hourly
 }
 
 // Names of the CAs that every house has.

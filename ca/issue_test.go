@@ -727,6 +727,33 @@ func TestBuiltInNarrowed(t *testing.T) {
 	}
 }
 
+// A host whose key is refused asks again every minute; the log is told once an hour.
+func TestHostRefusalsAreNotedHourly(t *testing.T) {
+	f := newForge(t, map[string]ca.IssuerConfig{"hosts": {Keys: []string{"ecdsa-p256"}}})
+	for range 120 {
+		_, err := f.Hosts(t.Context(), ca.HostRequest{Names: []string{"web1"}, Key: newPublic(t), TTL: time.Hour, Actor: "connector:rack"})
+		var refused *ca.Refused
+		if !errors.As(err, &refused) || refused.Issuer != "hosts" || refused.Rule != "key" {
+			t.Fatalf("got %v", err)
+		}
+		f.clock.Add(60)
+	}
+	if n := f.count(sekisho.EventCertificateRefused); n != 2 {
+		t.Errorf("%d lines in two hours", n)
+	}
+}
+
+// An issuer whose CA is not there, or signs something else, says what is to be done.
+func TestIssuerWithoutCA(t *testing.T) {
+	orphan := git
+	orphan.CA = "none"
+	f := newForge(t, map[string]ca.IssuerConfig{"git": orphan})
+	cert, err := f.Issue(t.Context(), f.wish(t, "ken@example.com"))
+	if said := sekisho.Say(err); cert != nil || said != "The issuer git cannot sign: there is no CA none for user certificates. An administrator creates it: sekisho ca create none --type user" {
+		t.Errorf("got %v, says %q", cert, said)
+	}
+}
+
 // Principals follow the target's mapping, in people's certificates and in gateways'.
 func TestMappings(t *testing.T) {
 	for mapping, want := range map[sekisho.Mapping]string{

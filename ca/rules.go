@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -60,12 +61,31 @@ func (a *Authority) check(ctx context.Context, i *Issuer, o *order) error {
 		err := &Refused{i.Name, r.name, &sekisho.Refusal{
 			Sentence: fmt.Sprintf("The issuer %s refuses this (rule %s): %s.", i.Name, r.name, b.why), Next: b.do, Cause: b.cause,
 		}}
-		if b.silent {
+		if b.silent || i.Type == TypeHost && !a.hosts.due(o.id.Subject+" "+r.name, a.now()) {
 			return err
 		}
 		return errors.Join(err, a.noteRefusal(ctx, o, err))
 	}
 	return nil
+}
+
+// hourly remembers of which hosts a refusal was noted lately: connectors ask every minute, whatever the answer was.
+type hourly struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (h *hourly) due(what string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last, ok := h.last[what]; ok && now.Sub(last) < time.Hour && !now.Before(last) {
+		return false
+	}
+	if h.last == nil || len(h.last) >= maxLimited {
+		h.last = make(map[string]time.Time)
+	}
+	h.last[what] = now
+	return true
 }
 
 func (a *Authority) noteRefusal(ctx context.Context, o *order, r *Refused) error {
