@@ -32,17 +32,18 @@ import (
 
 // tools are what mallory has made for herself. They speak the protocols as the real client does, and then not.
 var tools = map[string]func(p *traveller, args []string) error{
-	"take":     take,
-	"enter":    enter,
-	"straight": straight,
-	"stream":   stream,
-	"tamper":   tamper,
-	"replay":   replay,
-	"recut":    recut,
-	"resign":   resign,
-	"outwait":  outwait,
-	"tap":      tap,
-	"step":     stepAtOnce,
+	"take":        take,
+	"enter":       enter,
+	"straight":    straight,
+	"stream":      stream,
+	"tamper":      tamper,
+	"replay":      replay,
+	"recut":       recut,
+	"resign":      resign,
+	"outwait":     outwait,
+	"tap":         tap,
+	"step":        stepAtOnce,
+	"counterfeit": counterfeit,
 }
 
 // take gets certificate and token for a target, as sekisho connect does, and keeps what sekisho never writes down:
