@@ -3,7 +3,8 @@
 //
 // A certificate goes through four steps, always in this order (sign.go):
 //
-//  1. rules: its issuer (people, gateways, hosts) checks who asks and composes what may be in it;
+//  1. rules: its issuer (people, gateways, hosts, or one that is configured) checks who asks, from where and with which
+//     key, and composes what may be in it (rules.go); a refusal names issuer and rule;
 //  2. note: all that it will say becomes a line of the audit log, and durable;
 //  3. serial: that line's index is the certificate's serial number, so that a certificate leads to its line
 //     and one whose line says something else is forged;
@@ -13,7 +14,7 @@
 // a certificate without its line cannot.
 //
 // Each issuer can make one kind of certificate only: people cannot get a gateway's, gateways cannot get a
-// person's, and no request names principals freely. Private keys stay inside: the package has no way to export
+// person's, configured issuers sign by CAs of their own, and no request names principals freely. Private keys stay inside: the package has no way to export
 // one, reads key files only when nobody else can, and never logs.
 package ca
 
