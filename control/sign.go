@@ -137,13 +137,14 @@ func (d certificates) allowed(ctx context.Context, who *caller, issuer string) (
 // notIssued gives a refusal its code. That a rule refused is in the audit log already; the decision before it says nothing
 // that this does not.
 func notIssued(err error) error {
-	code := connect.CodeInvalidArgument
+	code := connect.CodePermissionDenied // somebody is revoked, or has signed out meanwhile
 	if refused := new(ca.Refused); errors.As(err, &refused) {
 		switch refused.Rule {
 		case "rate":
 			code = connect.CodeResourceExhausted
 		case "from", "proof":
-			code = connect.CodePermissionDenied
+		default:
+			code = connect.CodeInvalidArgument
 		}
 	}
 	return as(code, err)
