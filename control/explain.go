@@ -155,7 +155,7 @@ func lineClue(l *ca.LogLine) *clue {
 // follow finds the line of the certificate that the clue leads to: by serial, or where there is none by its key, or by what
 // it was made for. nil: it leads to none.
 func (d *door) follow(ctx context.Context, c *clue) ([]byte, error) {
-	if c.serial != 0 || c.found == foundSerial {
+	if c.serial != 0 || c.line == nil || c.line.HasSerial {
 		line, err := d.certificate(ctx, c.serial)
 		if err == nil && line == nil {
 			c.odd = append(c.odd, fmt.Sprintf("no certificate with the serial %d was issued here", c.serial))
@@ -170,6 +170,7 @@ func (d *door) follow(ctx context.Context, c *clue) ([]byte, error) {
 	case len(fields) == 5 && fields[2] != "-" && fields[3] != "-":
 		q.SignIn, q.Request = fields[2], fields[3]
 	default:
+		c.odd = append(c.odd, "too little of it is left to lead to a certificate")
 		return nil, nil
 	}
 	q.Limit = 2

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"golang.org/x/crypto/ssh"
@@ -218,4 +219,34 @@ func foreign(t *testing.T) ssh.Signer {
 		t.Fatal(err)
 	}
 	return must(ssh.NewSignerFromSigner(key))(t)
+}
+
+// Whatever is to be explained, the answer is one, or that it is malformed; and nothing is taken for a certificate that was not
+// issued.
+func FuzzExplain(f *testing.F) {
+	h := newHouse(f)
+	mei, kay := h.signIn("mei@example.com", "ops"), h.signIn("kay@example.com", "ca-admins")
+	cert := mei.certified()
+	for _, s := range []string{cert.KeyId, fmt.Sprint(cert.Serial), ca.Line(cert), "0", "-/-/-/-/0", "a\x1b[2J/people/-/-/99"} {
+		f.Add(s)
+	}
+	f.Add(fmt.Sprintf("Accepted publickey for root from ::1 port 1 ssh2: ED25519-CERT %s ID %s (serial %d) CA ED25519 %s",
+		ssh.FingerprintSHA256(cert.Key), cert.KeyId, cert.Serial, ssh.FingerprintSHA256(cert.SignatureKey)))
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // no message holds it
+		}
+		answer, err := kay.Certificate.Explain(t.Context(), connect.NewRequest(&apiv1.ExplainRequest{Text: text}))
+		if err != nil {
+			wantCode(t, text, err, connect.CodeInvalidArgument)
+			return
+		}
+		res := answer.Msg
+		if c := res.Certificate; c != nil && c.Serial != cert.Serial {
+			t.Errorf("%q is taken for %d", text, c.Serial)
+		}
+		if res.Certificate == nil && res.Doubt == "" {
+			t.Errorf("%q leads to nothing, and nothing is said of it: %v", text, res)
+		}
+	})
 }
