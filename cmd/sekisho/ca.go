@@ -8,6 +8,7 @@ type caCmd struct {
 	Create       caCreateCmd       `cmd:"" help:"Make a CA."`
 	Rotate       caRotateCmd       `cmd:"" help:"Take a CA to its next key, step by step."`
 	Issuers      caIssuersCmd      `cmd:"" help:"List the ways to get certificates, with their rules."`
+	Names        caNamesCmd        `cmd:"" hidden:"" help:"Print issuers that may be asked, for completion."`
 	Sign         caSignCmd         `cmd:"" help:"Get a certificate from an issuer."`
 	Certificates caCertificatesCmd `cmd:"" help:"List certificates that were ever issued."`
 	Explain      caExplainCmd      `cmd:"" help:"Say who is behind a line of a server's log, a Key ID or a certificate."`

@@ -43,29 +43,40 @@ type issuer struct {
 }
 
 func (cmd *caIssuersCmd) Run(a *app) error {
-	c, err := a.client()
+	list, err := a.issuers()
 	if err != nil {
 		return err
-	}
-	if _, err := c.EnsureSignIn(a.ctx, "", nil); err != nil {
-		return err
-	}
-	res, err := c.Certificates().Issuers(a.ctx, connect.NewRequest(&apiv1.IssuersRequest{}))
-	if err != nil {
-		return err
-	}
-	list, rows := []issuer{}, [][]string{}
-	for _, m := range res.Msg.Issuers {
-		i := issuer{
-			m.Name, m.Ca, m.Type, m.Proof, some(m.From), some(m.Keys), m.TtlSeconds, m.MaxTtlSeconds, some(m.Principals), m.Match,
-			some(m.Extensions), some(m.Options), m.Rate, m.May,
-		}
-		list, rows = append(list, i), append(rows, i.row())
 	}
 	if cmd.JSON {
 		return a.json(list)
 	}
+	rows := [][]string{}
+	for _, i := range list {
+		rows = append(rows, i.row())
+	}
 	return a.table([]string{"ISSUER", "CA", "PROOF", "YOU", "TTL", "PRINCIPALS", "GIVES", "KEYS"}, rows)
+}
+
+func (a *app) issuers() ([]issuer, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.EnsureSignIn(a.ctx, "", nil); err != nil {
+		return nil, err
+	}
+	res, err := c.Certificates().Issuers(a.ctx, connect.NewRequest(&apiv1.IssuersRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	list := []issuer{}
+	for _, m := range res.Msg.Issuers {
+		list = append(list, issuer{
+			m.Name, m.Ca, m.Type, m.Proof, some(m.From), some(m.Keys), m.TtlSeconds, m.MaxTtlSeconds, some(m.Principals), m.Match,
+			some(m.Extensions), some(m.Options), m.Rate, m.May,
+		})
+	}
+	return list, nil
 }
 
 // some is the list itself; in JSON an empty one is [] and not null.

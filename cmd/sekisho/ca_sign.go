@@ -18,8 +18,8 @@ import (
 )
 
 type caSignCmd struct {
-	Issuer        string        `arg:"" help:"The issuer, as sekisho ca issuers lists it."`
-	Key           string        `arg:"" optional:"" name:"key.pub" help:"Public key to certify. Without one, a new key goes into your ssh-agent."`
+	Issuer        string        `arg:"" suggest:"to-sign" help:"The issuer, as sekisho ca issuers lists it."`
+	Key           string        `arg:"" optional:"" name:"public-key-file" help:"Public key to certify. Without one, a new key goes into your ssh-agent."`
 	TTL           time.Duration `placeholder:"DURATION" help:"How long it is to be valid, such as 1h."`
 	Principal     []string      `placeholder:"NAME" help:"Only this one of the principals that you would get (repeatable)."`
 	ForceCommand  string        `placeholder:"COMMAND" help:"The only command that it is to be good for."`

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/sekisho/sekisho"
@@ -69,6 +71,27 @@ func (*keysIDsCmd) Run(a *app) error {
 	}
 	return nil
 }
+
+// caNamesCmd prints the issuers that may be asked, for completion.
+type caNamesCmd struct{}
+
+func (*caNamesCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, completeTime)
+	defer cancel()
+	all, err := a.during(ctx).issuers()
+	if err != nil {
+		return nil
+	}
+	for _, i := range all {
+		if i.May && i.Name != "people" && issuerName.MatchString(i.Name) {
+			fmt.Fprintf(a.out, "%s\tfor %s\n", i.Name, plain(strings.Join(i.Principals, ", ")))
+		}
+	}
+	return nil
+}
+
+// issuerName is what an issuer is called, and nothing that a shell would expand.
+var issuerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 // during is the app for as long as ctx lasts.
 func (a *app) during(ctx context.Context) *app {
