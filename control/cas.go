@@ -246,7 +246,7 @@ func notYet(c *sekisho.CA, s ca.Step, waits string, lagging []lag, cause error) 
 
 // tellCA is a CA in the contract's words; inside: with what is for who manages it.
 func (d *door) tellCA(at *survey, c *sekisho.CA, inside bool) *apiv1.CA {
-	out := &apiv1.CA{Name: c.Name, Type: c.Type, Issuers: issuersOf(c.Name)}
+	out := &apiv1.CA{Name: c.Name, Type: c.Type, Issuers: d.issuersOf(c.Name)}
 	for _, retired := range []bool{false, true} {
 		for _, k := range c.Keys {
 			if k.State.InForce() != retired {
@@ -257,17 +257,14 @@ func (d *door) tellCA(at *survey, c *sekisho.CA, inside bool) *apiv1.CA {
 	return out
 }
 
-// issuersOf names the issuers that every house has by the CA that they sign by.
-func issuersOf(name string) []string {
-	switch name {
-	case ca.UserCA:
-		return []string{ca.IssuerPeople}
-	case ca.GatewayCA:
-		return []string{ca.IssuerGateways}
-	case ca.HostCA:
-		return []string{ca.IssuerHosts}
+// issuersOf names the issuers that sign by a CA.
+func (d *door) issuersOf(name string) (names []string) {
+	for _, i := range d.CA.Issuers() {
+		if i.CA == name {
+			names = append(names, i.Name)
+		}
 	}
-	return nil
+	return names
 }
 
 func (d *door) tellKey(at *survey, c *sekisho.CA, k sekisho.CAKey, inside bool) *apiv1.CAKey {
