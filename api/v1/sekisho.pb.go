@@ -3612,7 +3612,7 @@ type CreateCARequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`   // "user" or "host"
-	Store         string                 `protobuf:"bytes,3,opt,name=store,proto3" json:"store,omitempty"` // URI of the key store; empty: a file beside the others
+	Store         string                 `protobuf:"bytes,3,opt,name=store,proto3" json:"store,omitempty"` // name of a configured key store, or file:NAME.pem; empty: a file beside the others
 	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`   // of key: ed25519, ecdsa-p256, ecdsa-p384; empty: what the store does best
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

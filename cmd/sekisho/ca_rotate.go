@@ -14,7 +14,7 @@ import (
 
 type caRotateCmd struct {
 	CA        string `arg:"" name:"ca" help:"CA, as sekisho ca list shows it."`
-	Store     string `placeholder:"URI" help:"Key store for the new key, as in docs/key-stores.md; a file beside the last one if not given."`
+	Store     string `placeholder:"STORE" help:"Where the new key goes: a key store of the server's configuration (ca.stores), or file:NAME.pem; a file beside the last one if not given."`
 	Kind      string `placeholder:"KIND" help:"Kind of the new key: ed25519, ecdsa-p256 or ecdsa-p384."`
 	Wait      bool   `help:"Go through all steps, and wait for what they wait for."`
 	Force     bool   `help:"Take steps although hosts lag, or certificates are still valid. Needs --reason."`
@@ -35,7 +35,7 @@ You may if a policy allows you manageCA. Exits with 1 if the step cannot be take
 Examples:
 
     sekisho ca rotate user --wait
-    sekisho ca rotate gateway --store 'pkcs11:token=ca;object=gateway-2027'
+    sekisho ca rotate gateway --store hsm
     sekisho ca rotate user --force --reason 'web7 is being scrapped'
 `
 }

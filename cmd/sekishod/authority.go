@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -109,59 +108,4 @@ func signerOf(key keystore.Key, err error) (ca.Opened, error) {
 // openCAKey fills the CAs' Open port.
 func (h *house) openCAKey(ctx context.Context, store string) (ca.Opened, error) {
 	return signerOf(keystore.Open(ctx, store, h.keyStores()))
-}
-
-// createCAKey fills the CAs' Create port. Who asks over the API chooses the place, but no file outside of the key folder.
-func (h *house) createCAKey(ctx context.Context, name, store, kind string) (string, ca.Opened, error) {
-	if store == "" {
-		var err error
-		if store, err = h.besideLast(name); err != nil {
-			return "", ca.Opened{}, err
-		}
-	}
-	if err := insideKeys(store); err != nil {
-		return "", ca.Opened{}, err
-	}
-	key, err := signerOf(keystore.Create(ctx, store, keystore.Kind(kind), h.keyStores()))
-	return store, key, err
-}
-
-// besideLast is where the next key of a CA goes if nobody says: into a file, with the same passphrase, if the last one is in
-// one.
-func (h *house) besideLast(name string) (string, error) {
-	query := ""
-	if c, err := h.ca.CA(name); err == nil {
-		for _, k := range c.Keys {
-			if k.State != sekisho.CAKeyIssuing {
-				continue
-			}
-			rest, ok := strings.CutPrefix(k.Store, "file:")
-			if !ok {
-				kind, _, _ := strings.Cut(k.Store, ":")
-				return "", &sekisho.Refusal{
-					Sentence: fmt.Sprintf("The key of the CA %s that issues now is in a key store of the kind %s, and nobody said where the next one is to be.", name, kind),
-					Next:     "Name it: --store URI, as in docs/key-stores.md.",
-				}
-			}
-			_, query, _ = strings.Cut(rest, "?")
-		}
-	}
-	place := "file:" + name + "-ca-" + time.Now().UTC().Format("20060102-150405") + ".pem"
-	if query != "" {
-		place += "?" + query
-	}
-	return place, nil
-}
-
-// insideKeys refuses a key file that is not in the key folder.
-func insideKeys(store string) error {
-	rest, ok := strings.CutPrefix(store, "file:")
-	if !ok {
-		return nil
-	}
-	rest, _, _ = strings.Cut(rest, "?")
-	if path, err := url.PathUnescape(rest); err != nil || !filepath.IsLocal(path) {
-		return errors.New("key files are made in the key folder only: want file:NAME.pem")
-	}
-	return nil
 }
