@@ -7,6 +7,7 @@ type caCmd struct {
 	Show         caShowCmd         `cmd:"" help:"Print the public keys of a CA, for sshd or for known_hosts."`
 	Create       caCreateCmd       `cmd:"" help:"Make a CA."`
 	Rotate       caRotateCmd       `cmd:"" help:"Take a CA to its next key, step by step."`
+	IDs          caIDsCmd          `cmd:"" name:"ids" hidden:"" help:"Print CAs, for completion."`
 	Issuers      caIssuersCmd      `cmd:"" help:"List the ways to get certificates, with their rules."`
 	Names        caNamesCmd        `cmd:"" hidden:"" help:"Print issuers that may be asked, for completion."`
 	Sign         caSignCmd         `cmd:"" help:"Get a certificate from an issuer."`

@@ -8,7 +8,7 @@ import (
 )
 
 type caShowCmd struct {
-	CA         string `arg:"" name:"ca" help:"CA, as sekisho ca list shows it."`
+	CA         string `arg:"" name:"ca" suggest:"cas" help:"CA, as sekisho ca list shows it."`
 	KnownHosts bool   `help:"Print @cert-authority lines for known_hosts, of a CA that signs host certificates."`
 	Hosts      string `default:"*" placeholder:"PATTERN" help:"With --known-hosts: the host patterns of the lines, with commas between them (sshd(8)); all hosts if not given."`
 }

@@ -8,7 +8,7 @@ import (
 )
 
 type caStatusCmd struct {
-	CA   string `arg:"" optional:"" name:"ca" help:"Only this CA."`
+	CA   string `arg:"" optional:"" name:"ca" suggest:"cas" help:"Only this CA."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 

@@ -47,7 +47,7 @@ type node struct {
 var suggestions = map[string][]string{
 	"kinds": eventKinds, "kems": kemNames(), "keys": {"sekisho keys names"},
 	"to-watch": {"sekisho sessions ids watch"}, "to-end": {"sekisho sessions ids end"}, "recorded": {"sekisho recordings ids"},
-	"to-withdraw": {"sekisho keys ids"}, "to-sign": {"sekisho ca names"},
+	"to-withdraw": {"sekisho keys ids"}, "to-sign": {"sekisho ca names"}, "cas": {"sekisho ca ids"},
 }
 
 // isAsked says of a suggestion that it is a command in place of a word: each line that it prints is offered, each time

@@ -107,3 +107,19 @@ func (a *app) offer(id, means string) {
 		fmt.Fprintf(a.out, "%s\t%s\n", id, plain(means))
 	}
 }
+
+// caIDsCmd prints the names of the CAs, for completion.
+type caIDsCmd struct{}
+
+func (*caIDsCmd) Run(a *app) error {
+	ctx, cancel := context.WithTimeout(a.ctx, completeTime)
+	defer cancel()
+	all, err := a.during(ctx).cas("")
+	if err != nil {
+		return nil
+	}
+	for _, c := range all {
+		a.offer(c.Name, c.Type+" certificates")
+	}
+	return nil
+}
