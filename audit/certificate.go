@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,10 +78,14 @@ func recordOf(cert *ssh.Certificate) *sekisho.CertificateRecord {
 	}
 }
 
-// named are extensions or options, sorted, as the audit log has them: "name", or "name=value".
+// named are extensions or options, sorted, as the audit log has them: "name", or "name=value". A name with an equals sign,
+// which those issued here never have, is quoted, so that it does not read as another's value.
 func named(all map[string]string) []string {
 	var out []string
 	for name, value := range all {
+		if strings.Contains(name, "=") {
+			name = strconv.Quote(name)
+		}
 		if value != "" {
 			name += "=" + value
 		}

@@ -3,7 +3,6 @@ package ca
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -122,52 +121,4 @@ func tuples(list []string) map[string]string {
 		m[name] = value
 	}
 	return m
-}
-
-// list is the reverse of tuples. A name with an equals sign, which ours never have, would read as another's value.
-func list(tuples map[string]string) ([]string, error) {
-	var out []string
-	for name, value := range tuples {
-		if strings.Contains(name, "=") {
-			return nil, fmt.Errorf("certificate has an option %.80q", name)
-		}
-		if value != "" {
-			name += "=" + value
-		}
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-// Matches reports why a certificate is not the one that its line of the audit log describes; nil when it is.
-// The caller has verified the certificate's signature and read log[cert.Serial].
-func Matches(cert *ssh.Certificate, ev *sekisho.Event) error {
-	rec := ev.Certificate
-	if ev.Kind != sekisho.EventCertificate || rec == nil {
-		return fmt.Errorf("line %d is no certificate's", ev.Seq)
-	}
-	o := &order{certType: cert.CertType}
-	id, err := ParseKeyID(cert.KeyId)
-	if err != nil {
-		return err
-	}
-	o.id = id
-	if o.extensions, err = list(cert.Extensions); err != nil {
-		return err
-	}
-	if o.options, err = list(cert.CriticalOptions); err != nil {
-		return err
-	}
-	got := o.record(cert, ssh.FingerprintSHA256(cert.SignatureKey))
-	same := got.Issuer == rec.Issuer && got.Type == rec.Type && got.KeyID == rec.KeyID && got.Key == rec.Key && got.CA == rec.CA &&
-		slices.Equal(got.Principals, rec.Principals) && slices.Equal(got.Extensions, rec.Extensions) && slices.Equal(got.Options, rec.Options) &&
-		got.ValidAfter.Equal(rec.ValidAfter) && got.ValidBefore.Equal(rec.ValidBefore)
-	switch {
-	case cert.Serial != uint64(ev.Seq) || id.Serial != cert.Serial:
-		return fmt.Errorf("certificate has serial %d, its line is %d", cert.Serial, ev.Seq)
-	case !same:
-		return errors.New("certificate says something else than its line of the audit log")
-	}
-	return nil
 }
