@@ -2,12 +2,15 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/sekisho/sekisho"
 )
 
 // relay ends the user's SSH, logs in to the target, and relays between the two until one of them goes.
@@ -57,7 +60,9 @@ func (s *session) meet(ctx context.Context) (near, far *sshEnd, err error) {
 	close(admitted)
 	l := <-login
 	if l.err != nil {
-		s.tell(near, "The target does not let the gateway in.", "Tell an administrator.")
+		why := &sekisho.Refusal{Sentence: "The target does not let the gateway in.", Next: "Tell an administrator."}
+		errors.As(l.err, &why)
+		s.tell(near, why.Sentence, why.Next)
 		return nil, nil, l.err
 	}
 	return near, l.end, nil

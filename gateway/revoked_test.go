@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -26,6 +27,9 @@ func TestRevokedTarget(t *testing.T) {
 			if s, err = c.NewSession(); err == nil {
 				s.Close()
 			}
+		}
+		if revoked && (err == nil || !strings.Contains(err.Error(), "host certificate of the target is revoked")) {
+			t.Errorf("hears %v", err)
 		}
 		if (err != nil) != revoked {
 			t.Errorf("revoked is %v: %v", revoked, err)

@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/client"
 )
 
 type caRevocationsCmd struct {
@@ -18,6 +19,8 @@ type caRevocationsCmd struct {
 
 func (*caRevocationsCmd) Help() string {
 	return `Lists what is revoked, newest first. LIST is the number of the first revocation list that has it: a host that goes by that one or a later one refuses what falls under it.
+
+Below stands, on the standard error, where the lists are, and for those who may manage CAs (the action manageCA) which hosts go by an older one.
 
 For whom a policy allows revokeCertificates or readAudit on House::"sekisho".
 
@@ -95,5 +98,33 @@ func (cmd *caRevocationsCmd) Run(a *app) error {
 	if cmd.JSON {
 		return a.json(all)
 	}
-	return a.table([]string{"ID", "KIND", "VALUE", "BY", "AT", "STATE", "LIST", "REASON"}, rows)
+	if err := a.table([]string{"ID", "KIND", "VALUE", "BY", "AT", "STATE", "LIST", "REASON"}, rows); err != nil {
+		return err
+	}
+	return cmd.tellLists(a, c)
+}
+
+// tellLists says where the lists stand and, to those who may manage CAs, which hosts go by an older one.
+func (cmd *caRevocationsCmd) tellLists(a *app, c *client.Client) error {
+	res, err := c.CAs().List(a.ctx, connect.NewRequest(&apiv1.ListCAsRequest{}))
+	if err != nil {
+		return err
+	}
+	users, hosts := res.Msg.UserRevocations, res.Msg.HostRevocations
+	if users.GetNumber() == 0 {
+		return nil
+	}
+	fmt.Fprintf(a.err, "List %d of %s: %s for sshd, %d for ssh.\n", users.GetNumber(), local(asTime(users.GetGenerated())),
+		entries(int(users.GetEntries())), hosts.GetEntries())
+	for _, l := range users.GetLagging() {
+		fmt.Fprintf(a.err, "Behind: %s %s.\n", plain(l.Target), plain(l.Why))
+	}
+	return nil
+}
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }

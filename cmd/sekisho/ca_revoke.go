@@ -116,7 +116,7 @@ func (cmd *caRevokeCmd) report(a *app, m *apiv1.RevokeResponse) error {
 	if cmd.JSON {
 		return a.json(revoked{r, int(m.Certificates), int(m.SignIns), append([]string{}, m.Sessions...)})
 	}
-	_, err := fmt.Fprintf(a.out, "%s: %s %s is revoked.\n%s, %s and %s fall under it. Hosts go by list %d once they have it: sekisho ca status.\n",
+	_, err := fmt.Fprintf(a.out, "%s: %s %s is revoked.\n%s, %s and %s fall under it. Hosts go by list %d once they have it: sekisho ca revocations.\n",
 		plain(r.ID), plain(r.Kind), plain(r.Value), count(int(m.Certificates), "valid certificate"), count(int(m.SignIns), "sign-in"),
 		count(len(m.Sessions), "open session"), r.Number)
 	return err
