@@ -193,5 +193,15 @@ func refuseRevoked(r *sekisho.Revocation) error {
 // Number is that of the newest lists, 0 where nothing was ever revoked.
 func (b *Revocations) Number() uint64 { return uint64(b.state.Load().number) }
 
+// MadeBy counts those that somebody made and nobody has lifted.
+func (b *Revocations) MadeBy(actor string) (n int) {
+	for _, r := range b.state.Load().all {
+		if r.By == actor {
+			n++
+		}
+	}
+	return n
+}
+
 // InForce counts those that hold now.
 func (b *Revocations) InForce() int { return len(b.state.Load().all) }

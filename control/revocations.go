@@ -23,6 +23,9 @@ const (
 	maxRevoked = 512
 	// maxRevokedFor is how far off the end of a revocation may be.
 	maxRevokedFor = 10 * 366 * 24 * time.Hour
+	// maxRevokedOwn is how many a person may have made who may revoke only what is their own. All together are bounded
+	// (ca.MaxRevocations), and one person must not be able to use that up, so that nothing can be revoked any more.
+	maxRevokedOwn = 100
 )
 
 // Revoke takes back what is the caller's own, or anything for who may revoke certificates.
@@ -133,11 +136,20 @@ func (d *door) mayRevoke(ctx context.Context, who *actor, r *sekisho.Revocation)
 	if who.person == nil {
 		return nil // by the scope that let it in
 	}
-	own, err := d.owns(ctx, who.person.Identity.Subject, r)
-	if err != nil || own {
+	subject := who.person.Identity.Subject
+	own, err := d.owns(ctx, subject, r)
+	switch {
+	case err != nil:
 		return err
+	case !own || d.mayQuietly(who, policy.RevokeCertificates):
+		return d.may(ctx, who.person, policy.RevokeCertificates, true)
+	case d.Revoked.MadeBy(subject) >= maxRevokedOwn:
+		return as(connect.CodeResourceExhausted, &sekisho.Refusal{
+			Sentence: fmt.Sprintf("You have revoked %d of your own things, and no more can be.", maxRevokedOwn),
+			Next:     "Ask an administrator to revoke this, too, and to lift what is not needed any more.",
+		})
 	}
-	return d.may(ctx, who.person, policy.RevokeCertificates, true)
+	return nil
 }
 
 // owns reports whether what is to be revoked is one person's and nobody else's.

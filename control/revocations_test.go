@@ -328,3 +328,24 @@ func TestRevocationsToHosts(t *testing.T) {
 		t.Errorf("%v, %v", res, err)
 	}
 }
+
+// What is one's own everybody may revoke, but not so much that nobody can revoke anything any more.
+func TestOneCannotUseUpRevocations(t *testing.T) {
+	h := newHouse(t)
+	mallory, alice := h.signIn("mallory@example.com", "ops"), h.signIn("alice@example.com", "ca-admins")
+	own := func() error {
+		_, err := mallory.revoke("certificate", strconv.FormatUint(mallory.certified().Serial, 10))
+		return err
+	}
+	for range 100 {
+		if err := own(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := wantCode(t, "the 101st", own(), connect.CodeResourceExhausted); !strings.Contains(said, "100 of your own") {
+		t.Errorf("she hears %q", said)
+	}
+	if _, err := alice.revoke("person", "mallory@example.com"); err != nil {
+		t.Error(err)
+	}
+}
