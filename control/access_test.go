@@ -17,6 +17,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/audit"
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
 )
@@ -72,7 +73,7 @@ func TestConnect(t *testing.T) {
 	if decision.Decision.Effect != sekisho.Allow || decision.Actor != "alice@example.com" || decision.ClientAddress != "127.0.0.1" || decision.Seq+1 != made.Seq {
 		t.Errorf("decision %+v in front of line %d", decision, made.Seq)
 	}
-	if err := ca.Matches(cert, made); err != nil {
+	if err := audit.CheckCertificate(cert, made); err != nil {
 		t.Error(err)
 	}
 	if id, err := ca.ParseKeyID(cert.KeyId); err != nil || id.Request != pass.ID || id.SignIn != pass.SignIn {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/audit"
 	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/control"
 )
@@ -57,7 +58,7 @@ func TestEnter(t *testing.T) {
 	if len(made) != 1 || made[0].Actor != "mallory@example.com" || made[0].ClientAddress != "127.0.0.1" {
 		t.Fatalf("noted %v", made)
 	}
-	if err := ca.Matches(cert, made[0]); err != nil {
+	if err := audit.CheckCertificate(cert, made[0]); err != nil {
 		t.Error(err)
 	}
 	h.pass(8*time.Hour - time.Minute)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
+	"github.com/sekisho/sekisho/audit"
 	"github.com/sekisho/sekisho/ca"
 )
 
@@ -67,7 +68,7 @@ func TestSign(t *testing.T) {
 	if ev.Seq != int64(got.Serial) || decision.Seq != ev.Seq-1 || decision.Detail["issuer"] != "git" || decision.Decision.Policies[0] != "git" {
 		t.Errorf("noted %+v and %+v", decision, ev)
 	}
-	if err := ca.Matches(cert, ev); err != nil {
+	if err := audit.CheckCertificate(cert, ev); err != nil {
 		t.Error(err)
 	}
 	_, err = ken.sign(r)
