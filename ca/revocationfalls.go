@@ -82,22 +82,6 @@ func (b *Revocations) pages(ctx context.Context, q sekisho.CertificateQuery, yie
 	}
 }
 
-// Falls gives the revocation that an issued certificate falls under now; nil: none.
-func (b *Revocations) Falls(ev *sekisho.Event) *sekisho.Revocation {
-	c := ev.Certificate
-	if c == nil {
-		return nil
-	}
-	serial := strconv.FormatInt(ev.Seq, 10)
-	things := []thing{
-		{sekisho.RevokedCertificate, serial}, {sekisho.RevokedKeyID, c.KeyID + "/" + serial}, {sekisho.RevokedKey, c.Key}, {sekisho.RevokedCA, c.CA},
-	}
-	if id, err := ParseKeyID(c.KeyID + "/" + serial); err == nil && c.Type == "user" {
-		things = append([]thing{{sekisho.RevokedPerson, id.Subject}, {sekisho.RevokedSignIn, id.SignIn}}, things...)
-	}
-	return b.find(things...)
-}
-
 // issued finds the certificate that a revocation names by serial or Key ID; nil: none was issued here.
 func (b *Revocations) issued(ctx context.Context, r *sekisho.Revocation) (*sekisho.Event, error) {
 	text := r.Value
