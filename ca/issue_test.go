@@ -656,6 +656,7 @@ func TestConfiguration(t *testing.T) {
 		"dash in front":        {"git", func(c *ca.IssuerConfig) { c.Principals = []string{"-{account}"} }, "issuer git: principals: "},
 		"no principals":        {"git", func(c *ca.IssuerConfig) { c.Principals = nil }, `write principals: ["{account}"]`},
 		"match of nothing":     {"git", func(c *ca.IssuerConfig) { c.Principals = []string{"Root"} }, `issuer git: match: principal "Root" does not match`},
+		"unanchored match":     {"git", func(c *ca.IssuerConfig) { c.Match = "[a-z]+)|(?:.*" }, "issuer git: match: "},
 		"broken match":         {"git", func(c *ca.IssuerConfig) { c.Match = "(" }, "issuer git: match: "},
 		"token without match":  {"git", func(c *ca.IssuerConfig) { c.Proof, c.Principals, c.Match = ca.ProofToken, nil, "" }, "issuer git: match: it is missing"},
 		"token with account":   {"git", func(c *ca.IssuerConfig) { c.Proof = ca.ProofToken }, "there is no variable {account} here"},

@@ -52,8 +52,8 @@ type IssuerConfig struct {
 	Rate            Rate `yaml:"rate"`
 }
 
-// Rate is how many certificates one subject gets. The zero Rate of a configured issuer is 60 a minute, 20 at once; built-in
-// ones have none.
+// Rate is how many certificates one subject gets. The zero Rate of a configured issuer is 60 a minute, 20 at once; that of
+// hosts 1 a minute, 20 at once; the other built-in ones have none.
 type Rate struct {
 	PerMinute int `yaml:"per_minute"`
 	Burst     int `yaml:"burst"`
@@ -110,6 +110,8 @@ const (
 var (
 	issuerName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	defaultRate = Rate{PerMinute: 60, Burst: 20}
+	// hostsRate is of each host: a connector that shows another host key with each call must not fill the audit log.
+	hostsRate = Rate{PerMinute: 1, Burst: 20}
 )
 
 // compile makes the issuers: the three built-in ones, and those that are configured. The errors name issuer and rule, and say
@@ -120,6 +122,9 @@ func compile(configured map[string]IssuerConfig) (map[string]*Issuer, error) {
 	}
 	all := builtIns()
 	for _, i := range all {
+		if err := i.readRate(Rate{}); err != nil {
+			return nil, err
+		}
 		for _, text := range i.Principals {
 			t, err := readTemplate(text, allVariables)
 			if err != nil {
@@ -166,7 +171,7 @@ func builtIns() map[string]*Issuer {
 		},
 		IssuerHosts: {
 			Name: IssuerHosts, CA: HostCA, Type: "host", Proof: ProofConnector, MaxTTL: MaxHostTTL, Keys: KeyKinds(), builtIn: true,
-			Principals: []string{"{target}"},
+			Principals: []string{"{target}"}, Rate: hostsRate,
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -141,8 +142,9 @@ func readMatch(text string) (*regexp.Regexp, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("match: %d bytes are too many: want %d at most", len(text), maxText)
 	}
-	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
-	if err != nil {
+	_, err := regexp.Compile(text) // by itself: "a)|(b" would leave the anchors behind
+	re, e := regexp.Compile(`\A(?:` + text + `)\z`)
+	if err = cmp.Or(err, e); err != nil {
 		return nil, fmt.Errorf("match: %.80q cannot be read: write an expression such as [a-z][a-z0-9-]*: %w", text, err)
 	}
 	return re, nil

@@ -243,6 +243,36 @@ func TestSyncOfAnothersTarget(t *testing.T) {
 	wantCode(t, "a wrong secret", err, connect.CodeUnauthenticated)
 }
 
+// A connector whose host proves another key each time gets some certificates, and does not fill the audit log.
+func TestHostKeysWithoutEnd(t *testing.T) {
+	h := newHouse(t)
+	rack := h.device()
+	if _, err := rack.join(h.invite(false, "web1", "web2"), "rack"); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if _, err := rack.sync(&apiv1.HostReport{Name: "web1", HostKey: h.hostKey()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(h.events(sekisho.EventCertificate)); n != 20 {
+		t.Errorf("%d certificates were made, want 20", n)
+	}
+	if keys, refusals := len(h.events(sekisho.EventTargetHostKey)), len(h.events(sekisho.EventCertificateRefused)); keys != 20 || refusals != 1 {
+		t.Errorf("noted: %d keys, %d refusals", keys, refusals)
+	}
+	// It is no other host's loss, and not for long.
+	key := h.hostKey()
+	state, err := rack.sync(&apiv1.HostReport{Name: "web2", HostKey: h.hostKey()})
+	if err != nil || state.Targets[1].HostCertificate == "" {
+		t.Errorf("web2: %v, %v", state, err)
+	}
+	h.pass(time.Minute)
+	if state, err = rack.sync(&apiv1.HostReport{Name: "web1", HostKey: key}); err != nil || state.Targets[0].HostCertificate == "" {
+		t.Errorf("a minute later: %v, %v", state, err)
+	}
+}
+
 func TestOneBadHostKey(t *testing.T) {
 	h := newHouse(t)
 	rack := h.device()
