@@ -191,9 +191,12 @@ func (k *keeper) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
 	return nil, &sekisho.Refusal{
 		Sentence: "The certificate authority cannot sign now, because its key cannot be reached.",
 		Next:     "Try again in a few minutes; the administrators see why in the log and by: sekisho ca status.",
-		Cause:    err,
+		Cause:    fmt.Errorf("%w: %w", ErrCannotSign, err),
 	}
 }
+
+// ErrCannotSign says, wrapped, that the key store of a CA's key does not sign now. It may later.
+var ErrCannotSign = errors.New("key store does not sign")
 
 func (k *keeper) set(o Opened) {
 	k.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sekisho/sekisho"
+	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
 )
 
@@ -97,7 +98,7 @@ func codeOf(ctx context.Context, err error) connect.Code {
 		return connect.CodeDeadlineExceeded
 	case errors.Is(err, login.ErrSlowDown):
 		return connect.CodeResourceExhausted
-	case errors.Is(err, login.ErrUnreachable):
+	case errors.Is(err, login.ErrUnreachable), errors.Is(err, ca.ErrCannotSign):
 		return connect.CodeUnavailable
 	case !refusal(err):
 		return connect.CodeInternal
