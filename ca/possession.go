@@ -132,6 +132,9 @@ func readSSHSIG(data []byte, key ssh.PublicKey, text []byte) (*ssh.Signature, []
 	return signature, append([]byte(sshsigMagic), signed...), nil
 }
 
+// ErrProofUsed says that a proof was used before. The next one can be made a second later.
+var ErrProofUsed = errors.New("it was used already, and a new one cannot be made within the same second")
+
 // taken remembers proofs, so that each is taken once. It goes by what was signed, for one text has many signatures.
 type taken struct {
 	mu    sync.Mutex
@@ -154,7 +157,7 @@ func (t *taken) take(text []byte, key ssh.PublicKey, at int64, now time.Time) er
 		t.sweep(now)
 	}
 	if _, used := t.until[id]; used {
-		return errors.New("it was used already, and a new one cannot be made within the same second")
+		return ErrProofUsed
 	}
 	if at <= t.forgotten {
 		return errors.New("it is from before this service started, or its clock was set back")

@@ -19,6 +19,12 @@ import (
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 )
 
+const (
+	// maxProofs is how many proofs are made for one certificate at the most, proofPause apart: a proof's time is in seconds.
+	maxProofs  = 3
+	proofPause = 1100 * time.Millisecond
+)
+
 // Wish is what an issuer is asked for. What is empty is the issuer's to say.
 type Wish struct {
 	Issuer        string
@@ -40,14 +46,29 @@ func (c *Client) Certify(ctx context.Context, w Wish, key ssh.PublicKey, prove P
 	if err != nil {
 		return nil, err
 	}
-	cert, err := c.certifyWith(ctx, w, key, prove, s)
+	cert, err := c.certifyOnce(ctx, w, key, prove, s)
 	if connect.CodeOf(err) != connect.CodeUnauthenticated {
 		return cert, err
 	}
 	if s, err = c.EnsureSignIn(ctx, s.Token, &o); err != nil {
 		return nil, err
 	}
-	return c.certifyWith(ctx, w, key, prove, s)
+	return c.certifyOnce(ctx, w, key, prove, s)
+}
+
+// certifyOnce tries again a second later where a proof for the same key and second was used already: a script asked twice.
+func (c *Client) certifyOnce(ctx context.Context, w Wish, key ssh.PublicKey, prove Prover, s SignIn) (*ssh.Certificate, error) {
+	for try := 1; ; try++ {
+		cert, err := c.certifyWith(ctx, w, key, prove, s)
+		if connect.CodeOf(err) != connect.CodeAborted || try == maxProofs {
+			return cert, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(proofPause):
+		}
+	}
 }
 
 func (c *Client) certifyWith(ctx context.Context, w Wish, key ssh.PublicKey, prove Prover, s SignIn) (*ssh.Certificate, error) {

@@ -124,7 +124,7 @@ func readClue(text string) (*clue, error) {
 		return &clue{found: foundLogLine, bare: true, key: m[1]}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the text is no serial, Key ID, certificate or line of sshd's log: %w", err)
+		return nil, errors.New("the text is no serial, no Key ID, no certificate, and no line of sshd's log that names one")
 	}
 	return lineClue(l), nil
 }

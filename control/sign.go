@@ -80,6 +80,9 @@ func (d certificates) Sign(ctx context.Context, req *connect.Request[apiv1.SignR
 	r.ClientAddress, r.Proven.Token, r.Token = who.address, who.proves, who.token
 	if who.person != nil {
 		r.SignIn = who.person.SignIn
+		if err := d.askable(name); err != nil {
+			return nil, err
+		}
 		if r.Before, err = d.allowed(ctx, who.person, name); err != nil {
 			return nil, err
 		}
@@ -91,6 +94,26 @@ func (d certificates) Sign(ctx context.Context, req *connect.Request[apiv1.SignR
 	return connect.NewResponse(&apiv1.SignResponse{
 		Certificate: ca.Line(cert), Serial: cert.Serial, KeyId: cert.KeyId, Expires: timestamppb.New(time.Unix(int64(cert.ValidBefore), 0)),
 	}), nil
+}
+
+// askable refuses issuers that no person can ask, whatever the policies say. Everybody who is signed in may list them, so
+// that saying so tells nothing new.
+func (d certificates) askable(name string) error {
+	for _, i := range d.CA.Issuers() {
+		switch {
+		case i.Name != name || i.BuiltIn():
+		case i.Proof == ca.ProofToken:
+			return as(connect.CodePermissionDenied, &sekisho.Refusal{
+				Sentence: fmt.Sprintf("The issuer %s refuses this (rule proof): it is for programs with an API token.", name),
+				Next:     "Look which are for people: sekisho ca issuers",
+			})
+		default:
+			return nil
+		}
+	}
+	return as(connect.CodeNotFound, &sekisho.Refusal{
+		Sentence: fmt.Sprintf("There is no issuer %.60q to ask.", name), Next: "Look which there are: sekisho ca issuers",
+	})
 }
 
 // readWish checks the form of what was sent.
@@ -142,7 +165,11 @@ func notIssued(err error) error {
 		switch refused.Rule {
 		case "rate":
 			code = connect.CodeResourceExhausted
-		case "from", "proof":
+		case "proof":
+			if errors.Is(err, ca.ErrProofUsed) {
+				code = connect.CodeAborted // the same is taken a second later
+			}
+		case "from":
 		default:
 			code = connect.CodeInvalidArgument
 		}

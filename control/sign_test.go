@@ -72,7 +72,7 @@ func TestSign(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = ken.sign(r)
-	wantCode(t, "a replay", err, connect.CodePermissionDenied)
+	wantCode(t, "a replay", err, connect.CodeAborted)
 }
 
 func TestSignRefused(t *testing.T) {
@@ -86,9 +86,9 @@ func TestSignRefused(t *testing.T) {
 		says   string
 	}{
 		"not by policy":       {mallory, "git", nil, connect.CodePermissionDenied, "No policy lets mallory@example.com (groups: ops) get certificates from issuer git; policy git lets group dev do so."},
-		"people":              {ken, "people", nil, connect.CodePermissionDenied, "No policy lets ken@example.com"},
-		"no such issuer":      {ken, "nope", nil, connect.CodePermissionDenied, "No policy lets ken@example.com"},
-		"a person as program": {ken, "deploys", nil, connect.CodePermissionDenied, "No policy lets"},
+		"people":              {ken, "people", nil, connect.CodeNotFound, `There is no issuer "people" to ask.`},
+		"no such issuer":      {ken, "nope", nil, connect.CodeNotFound, `There is no issuer "nope" to ask.`},
+		"a person as program": {ken, "deploys", nil, connect.CodePermissionDenied, "it is for programs with an API token"},
 		"nameless":            {ken, "git", func(r *apiv1.SignRequest) { r.Issuer = "" }, connect.CodeInvalidArgument, "it names no issuer"},
 		"another's proof":     {ken, "git", func(r *apiv1.SignRequest) { r.KeyProof = mallory.wish("git").KeyProof }, connect.CodePermissionDenied, "The issuer git refuses this (rule proof)"},
 		"for another issuer":  {ken, "git", func(r *apiv1.SignRequest) { *r = *ken.wish("deploys"); r.Issuer = "git" }, connect.CodePermissionDenied, "(rule proof)"},

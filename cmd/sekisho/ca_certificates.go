@@ -63,6 +63,11 @@ func (cmd *caCertificatesCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	for _, flag := range []struct{ name, value string }{{"--key", cmd.Key}, {"--ca", cmd.CA}} {
+		if flag.value != "" && !strings.HasPrefix(flag.value, "SHA256:") {
+			return &usageError{fmt.Sprintf("%s %q is no fingerprint: want SHA256:…, as ssh-keygen -lf FILE prints it", flag.name, flag.value)}
+		}
+	}
 	var rows [][]string
 	enc := json.NewEncoder(escaping{a.out})
 	more, err := a.certificates(req, cmd.Limit, func(one *apiv1.IssuedCertificate) error {

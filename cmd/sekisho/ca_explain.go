@@ -31,7 +31,7 @@ type caExplainCmd struct {
 func (*caExplainCmd) Help() string {
 	return `Leads from what a server says of a certificate to the person behind it: who it was made for, by which sign-in, what was decided by which policies, what the certificate says, whether it is revoked, and the sessions and recordings in which it was used.
 
-It takes a Key ID, a serial, a certificate, or lines of a stock sshd's log as files, syslog or the journal have them, also where they are cut. Of several lines those that name certificates are explained, 100 at the most.
+It takes a Key ID, a serial, a certificate, or lines of a stock sshd's log as files, syslog or the journal have them, also where they are cut. Of several lines those that name certificates are explained, 100 at the most, each under its line, and each certificate once.
 
 Whoever connects to a server chooses some words of its log. So all that a line says is held against the certificate, and what does not fit is told as doubtful: then believe the server's other records, not the line.
 
@@ -55,21 +55,32 @@ func (cmd *caExplainCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	bad := 0
-	for i, text := range texts {
+	bad, again, seen := 0, 0, map[string]bool{}
+	for _, text := range texts {
 		res, err := c.Certificates().Explain(a.ctx, connect.NewRequest(&apiv1.ExplainRequest{Text: text}))
 		if err != nil {
 			return err
 		}
 		if res.Msg.Certificate == nil || res.Msg.Doubt != "" {
 			bad++
+		} else if id := fmt.Sprint(res.Msg.Certificate.Serial); !cmd.JSON && seen[id] {
+			again++
+			continue
+		} else {
+			seen[id] = true
 		}
-		if i > 0 && !cmd.JSON {
-			fmt.Fprintln(a.out)
+		if !cmd.JSON && len(texts) > 1 {
+			fmt.Fprintln(a.out, a.bold(plain(text)))
 		}
 		if err := cmd.print(a, res.Msg); err != nil {
 			return err
 		}
+		if !cmd.JSON && len(texts) > 1 {
+			fmt.Fprintln(a.out)
+		}
+	}
+	if again > 0 {
+		fmt.Fprintf(a.err, "%s more, of certificates that are explained above.\n", count(again, "line"))
 	}
 	if bad > 0 {
 		return &exitError{exitNotOurs, &sekisho.Refusal{
@@ -92,6 +103,9 @@ func (cmd *caExplainCmd) texts(a *app) ([]string, error) {
 	in := a.in
 	if text != "-" {
 		f, err := os.Open(text)
+		if err != nil && looksLikeFile(text) {
+			return nil, &sekisho.Refusal{Sentence: fmt.Sprintf("%s cannot be read: %s.", plain(text), cause(err)), Next: "Name a certificate's file, or give the text itself.", Cause: err}
+		}
 		if err != nil {
 			return []string{text}, nil
 		}
@@ -128,6 +142,11 @@ func (cmd *caExplainCmd) texts(a *app) ([]string, error) {
 		named = named[len(named)-maxExplained:]
 	}
 	return named, nil
+}
+
+// looksLikeFile reports whether a text is meant as the name of a file rather than a Key ID.
+func looksLikeFile(text string) bool {
+	return !strings.Contains(text, " ") && (strings.HasSuffix(text, ".pub") || strings.HasSuffix(text, ".log") || strings.HasPrefix(text, "/") || strings.HasPrefix(text, "."))
 }
 
 // explainedInfo is what is known as --json shows it.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/sekisho/sekisho"
 )
 
 type caKRLCmd struct {
@@ -44,11 +48,21 @@ func (cmd *caKRLCmd) Run(a *app) error {
 	return err
 }
 
+// cause is what ails a file, without its name: that of a temporary one says nothing to anybody.
+func cause(err error) error {
+	if at := new(fs.PathError); errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // writeList replaces a file that others, such as sshd, read.
 func writeList(path string, body []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return err
+		return &sekisho.Refusal{
+			Sentence: fmt.Sprintf("The list cannot be written to %s: %s.", plain(path), cause(err)), Next: "Name a file in a folder that you may write to.", Cause: err,
+		}
 	}
 	defer os.Remove(f.Name()) // gone once it has the path
 	_, err = f.Write(body)

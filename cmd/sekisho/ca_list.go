@@ -102,22 +102,28 @@ func (c *caInfo) stage() string {
 
 // cas asks for one CA, or all.
 func (a *app) cas(name string) ([]caInfo, error) {
+	list, _, err := a.casAndList(name)
+	return list, err
+}
+
+// casAndList asks also where sshd's revocation list stands.
+func (a *app) casAndList(name string) ([]caInfo, *apiv1.RevocationState, error) {
 	c, err := a.signedIn()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	res, err := c.CAs().List(a.ctx, connect.NewRequest(&apiv1.ListCAsRequest{Name: name}))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list := []caInfo{}
 	for _, m := range res.Msg.Cas {
 		list = append(list, newCAInfo(m))
 	}
 	if name != "" && len(list) != 1 {
-		return nil, fmt.Errorf("the server tells of %d CAs called %s", len(list), name)
+		return nil, nil, fmt.Errorf("the server tells of %d CAs called %s", len(list), name)
 	}
-	return list, nil
+	return list, res.Msg.UserRevocations, nil
 }
 
 func (cmd *caListCmd) Run(a *app) error {

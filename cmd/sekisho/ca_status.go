@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sekisho/sekisho"
+	apiv1 "github.com/sekisho/sekisho/api/v1"
 )
 
 type caStatusCmd struct {
@@ -13,9 +14,9 @@ type caStatusCmd struct {
 }
 
 func (*caStatusCmd) Help() string {
-	return `Shows for each key of each CA its state and since when it is in it, how many hosts trust it, which do not and why, when the last certificate of a retiring key expires, and what ails its key store. Below stands what the next step waits for. Hosts and key stores are shown to those who may manage CAs (the action manageCA).
+	return `Shows for each key of each CA its state and since when it is in it, how many hosts trust it, which do not and why, when the last certificate of a retiring key expires, and what ails its key store. Below stands what the next step waits for. At the end stand the number of the revocation list and the hosts that go by an older one. Hosts and key stores are shown to those who may manage CAs (the action manageCA).
 
-Exits with 0 if all is well; with 3 if a step waits for hosts, or a key cannot sign; with 1 if the question failed.
+Exits with 0 if all is well; with 3 if a step waits for hosts, a key cannot sign, or a host whose sshd a connector keeps in step goes by an older revocation list; with 1 if the question failed.
 
 Examples:
 
@@ -28,7 +29,7 @@ Examples:
 const exitLagging = 3
 
 func (cmd *caStatusCmd) Run(a *app) error {
-	list, err := a.cas(cmd.CA)
+	list, revoked, err := a.casAndList(cmd.CA)
 	if err != nil {
 		return err
 	}
@@ -36,10 +37,13 @@ func (cmd *caStatusCmd) Run(a *app) error {
 	for i := range list {
 		troubles = append(troubles, list[i].troubles()...)
 	}
+	if cmd.CA == "" {
+		troubles = append(troubles, behind(revoked)...)
+	}
 	if cmd.JSON {
 		err = a.json(list)
-	} else {
-		err = a.showCAs(list)
+	} else if err = a.showCAs(list); err == nil && cmd.CA == "" {
+		err = a.showRevoked(revoked)
 	}
 	if err != nil || len(troubles) == 0 {
 		return err
@@ -58,6 +62,38 @@ func (c *caInfo) troubles() (list []string) {
 		list = append(list, fmt.Sprintf("The rotation of the CA %s waits for %s.", c.Name, count(len(k.Lagging), "host")))
 	}
 	return list
+}
+
+// behind says how many hosts go by an older revocation list although a connector keeps their sshd in step.
+func behind(list *apiv1.RevocationState) []string {
+	n := 0
+	for _, l := range newLagInfos(list.GetLagging()) {
+		if l.Managed {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return []string{hosts(n, "host goes", "hosts go") + " by an older revocation list."}
+}
+
+// showRevoked shows which revocation list hosts should have, and who has not. Nothing is shown while nothing was ever revoked.
+func (a *app) showRevoked(list *apiv1.RevocationState) error {
+	if list.GetNumber() == 0 {
+		return nil
+	}
+	entries := "1 entry"
+	if list.Entries != 1 {
+		entries = fmt.Sprintf("%d entries", list.Entries)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s for sshd: number %d of %s, %s\n", a.bold("revocation list"), list.Number, local(asTime(list.Generated)), entries)
+	for _, l := range newLagInfos(list.Lagging) {
+		fmt.Fprintf(&b, "  %s %s\n", a.paint(yellow, plain(l.Target)), plain(l.Why))
+	}
+	_, err := fmt.Fprint(a.out, b.String())
+	return err
 }
 
 func (a *app) showCAs(list []caInfo) error {
@@ -111,7 +147,7 @@ func (a *app) showCAKey(b *strings.Builder, k *caKeyInfo) {
 		fmt.Fprintf(b, "    %s: %s\n", a.paint(red, "cannot sign"), plain(k.Trouble))
 	}
 	if k.Hosts > 0 && k.State != "retiring" {
-		fmt.Fprintf(b, "    %d of %s trust it\n", k.Hosts-len(k.Lagging), count(k.Hosts, "host"))
+		fmt.Fprintf(b, "    %d of %s it\n", k.Hosts-len(k.Lagging), hosts(k.Hosts, "host trusts", "hosts trust"))
 	}
 	for _, l := range k.Lagging {
 		heard := ""
@@ -140,6 +176,8 @@ func (c *caInfo) next() string {
 		return fmt.Sprintf("the trusted key is ready to sign: sekisho ca rotate %s", plain(c.Name))
 	case len(k.Lagging) > 0:
 		return fmt.Sprintf("the retiring key is retired by itself, once %s no certificate of it any more.", hosts(len(k.Lagging), "host shows", "hosts show"))
+	case c.Type == "host" && k.Hosts > 0:
+		return "the retiring key is retired within seconds, by itself: no host shows a certificate of it any more."
 	case !k.LastExpiry.IsZero():
 		return fmt.Sprintf("the retiring key is retired when its last certificate expires, %s, by itself.", local(k.LastExpiry))
 	}
