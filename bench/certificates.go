@@ -17,7 +17,8 @@ import (
 )
 
 // certificates measures issuing over HTTPS: AccessService.Connect of the house, with proof of possession, policy, durable
-// audit lines, certificate and token, and in turn with it step-ca where it can be built. What makes the requests runs on the
+// audit lines, certificate and token; CertificateService.Sign, which is the same without target and token; and in turn with
+// them step-ca where it can be built. What makes the requests runs on the
 // same cores; credentials are made before the clock starts, answers are looked at after it has stopped.
 func certificates(ctx context.Context, s *street, p plan) error {
 	p = p.or(plan{rounds: 5, n: 1000})
@@ -25,7 +26,10 @@ func certificates(ctx context.Context, s *street, p plan) error {
 	if err != nil {
 		return err
 	}
-	issuers := []*issuer{s.houseIssuer()}
+	if _, err := s.house.sekisho(ctx, "mei", "ca", "create", "bench"); err != nil {
+		return err
+	}
+	issuers := []*issuer{s.connectIssuer(), s.signIssuer()}
 	if peer, err := s.stepCA(ctx); err != nil {
 		fmt.Printf("\nstep-ca is left out: %v\n", err)
 	} else {

@@ -37,7 +37,8 @@ type house struct {
 	} `json:"processes"`
 }
 
-// policies of the bench: mei may go everywhere; certificates for the SSH port last as long as the bench does.
+// policies of the bench: mei may go everywhere, and get certificates of the bench's issuer; those for the SSH port last as long as
+// the bench does.
 const policies = `
 @id("bench-pass")
 permit (principal, action == Action::"connect", resource)
@@ -48,6 +49,24 @@ when { resource.labels.contains("env:dev") && resource.logins.contains(context.l
 @ttl("1h")
 permit (principal in Group::"sre", action == Action::"connect", resource)
 when { resource.labels.contains("env:prod") && resource.logins.contains(context.login) };
+
+@id("bench-ca")
+permit (principal in Group::"sre", action == Action::"manageCA", resource);
+
+@id("bench-certify")
+permit (principal in Group::"sre", action == Action::"certify", resource == Issuer::"bench");
+`
+
+// configuration is what the bench adds to the demo's: an issuer as one has it for servers that are no targets, which refuses
+// nobody for asking often.
+const configuration = `ca:
+  issuers:
+    bench:
+      ca: bench
+      principals: ["{account}"]
+      ttl: 1h
+      extensions: [permit-pty]
+      rate: {per_minute: 100000, burst: 100000}
 `
 
 func readHouse(file string) (*house, error) {
@@ -66,8 +85,12 @@ func startHouse(ctx context.Context, bin, dir string) (h *house, stop func(), er
 		return nil, nil, err
 	}
 	defer log.Close()
+	more := filepath.Join(dir, "more.yaml")
+	if err := os.WriteFile(more, []byte(configuration), 0o600); err != nil {
+		return nil, nil, err
+	}
 	demo := exec.Command(filepath.Join(bin, "demo"), "-with-parent")
-	demo.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(dir, "house"), "DEMO_PORT_BASE=")
+	demo.Env = append(os.Environ(), "DEMO_DIR="+filepath.Join(dir, "house"), "DEMO_PORT_BASE=", "DEMO_CONFIG="+more)
 	demo.Stdout, demo.Stderr = log, log
 	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	life, err := demo.StdinPipe()

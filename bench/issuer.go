@@ -32,14 +32,13 @@ type issuer struct {
 	pid   int
 	url   string // of the call
 	roots *x509.CertPool
-	// header and body make one call, with a credential that works once.
+	// ask makes one call for this key, with a credential that works once.
 	ask func(key ed25519.PrivateKey) (header http.Header, body []byte, err error)
 	// read takes the certificate out of an answer.
 	read func(answer []byte) (*ssh.Certificate, error)
 
-	key     ed25519.PrivateKey // what is certified
-	callers []*http.Transport  // one kept-alive HTTP/1.1 connection each
-	got     map[int]*issued    // by callers at once
+	callers []*http.Transport // one kept-alive HTTP/1.1 connection each
+	got     map[int]*issued   // by callers at once
 }
 
 // issued is what rounds gave: calls a second, ms of each call, CPU ms each of the issuer and of who calls, MiB.
@@ -55,11 +54,8 @@ func (i *issuer) add(callers int, one *issued) {
 }
 
 // open opens the connections and starts counting memory.
-func (i *issuer) open(ctx context.Context, callers int) (err error) {
+func (i *issuer) open(ctx context.Context, callers int) error {
 	i.got = map[int]*issued{}
-	if _, i.key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		return err
-	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	for range callers {
@@ -78,18 +74,14 @@ func (i *issuer) close() {
 	}
 }
 
-// round has some callers make so many calls together.
+// round has some callers make so many calls together, each for a key of its own.
 func (i *issuer) round(ctx context.Context, callers, calls int) (*issued, error) {
-	requests := make([]*http.Request, calls)
+	requests, keys := make([]*http.Request, calls), make([]ed25519.PublicKey, calls)
 	for n := range requests {
-		header, body, err := i.ask(i.key)
-		if err != nil {
+		var err error
+		if requests[n], keys[n], err = i.request(ctx); err != nil {
 			return nil, err
 		}
-		if requests[n], err = http.NewRequestWithContext(ctx, http.MethodPost, i.url, bytes.NewReader(body)); err != nil {
-			return nil, err
-		}
-		requests[n].Header = header
 	}
 	times, answers, errs := make([]float64, calls), make([][]byte, calls), make([]error, callers)
 	var all sync.WaitGroup
@@ -112,7 +104,25 @@ func (i *issuer) round(ctx context.Context, callers, calls int) (*issued, error)
 	}
 	n := float64(calls)
 	rss, _ := memoryOf(i.pid)
-	return &issued{[]float64{n / took.Seconds()}, times, []float64{ms(used) / n}, []float64{ms(client) / n}, []float64{float64(rss) / 1024}}, i.check(answers)
+	return &issued{[]float64{n / took.Seconds()}, times, []float64{ms(used) / n}, []float64{ms(client) / n}, []float64{float64(rss) / 1024}}, i.check(keys, answers)
+}
+
+// request makes a key and a call for it.
+func (i *issuer) request(ctx context.Context) (*http.Request, ed25519.PublicKey, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	header, body, err := i.ask(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header = header
+	return r, public, nil
 }
 
 func send(by http.RoundTripper, r *http.Request) ([]byte, error) {
@@ -128,14 +138,14 @@ func send(by http.RoundTripper, r *http.Request) ([]byte, error) {
 	return answer, err
 }
 
-// check sees that every answer holds a certificate of our key that no other answer holds.
-func (i *issuer) check(answers [][]byte) error {
+// check sees that every answer holds a certificate of the key that was asked for, which no other answer holds.
+func (i *issuer) check(keys []ed25519.PublicKey, answers [][]byte) error {
 	seen := map[uint64]bool{}
-	key, err := ssh.NewPublicKey(i.key.Public())
-	if err != nil {
-		return err
-	}
-	for _, a := range answers {
+	for n, a := range answers {
+		key, err := ssh.NewPublicKey(keys[n])
+		if err != nil {
+			return err
+		}
 		c, err := i.read(a)
 		if err != nil {
 			return err
@@ -160,17 +170,32 @@ func (i *issuer) peak() float64 {
 	return 0
 }
 
-// houseIssuer is the house, asked by mei for db1.
-func (s *street) houseIssuer() *issuer {
+// connectIssuer is the house, asked by mei for db1.
+func (s *street) connectIssuer() *issuer {
+	return s.houseIssuer("sekishod: Connect", apiv1connect.AccessServiceConnectProcedure, &apiv1.ConnectResponse{},
+		func(key ed25519.PrivateKey) (proto.Message, error) { return s.mei.ask(key, "db1", s.house.Login) })
+}
+
+// signIssuer is the house, asked by mei for a certificate of a configured issuer.
+func (s *street) signIssuer() *issuer {
+	return s.houseIssuer("sekishod: Sign", apiv1connect.CertificateServiceSignProcedure, &apiv1.SignResponse{},
+		func(key ed25519.PrivateKey) (proto.Message, error) { return s.mei.wish(key, "bench") })
+}
+
+// houseIssuer is one of the house's calls, asked by mei.
+func (s *street) houseIssuer(name, procedure string, res interface {
+	proto.Message
+	GetCertificate() string
+}, ask func(ed25519.PrivateKey) (proto.Message, error)) *issuer {
 	p := s.mei
-	url := p.url + apiv1connect.AccessServiceConnectProcedure
-	return &issuer{name: "sekishod", pid: s.house.pid("sekishod"), url: url, roots: p.roots,
+	url := p.url + procedure
+	return &issuer{name: name, pid: s.house.pid("sekishod"), url: url, roots: p.roots,
 		ask: func(key ed25519.PrivateKey) (http.Header, []byte, error) {
 			proof, err := p.prover.Proof(http.MethodPost, url, p.token, time.Now())
 			if err != nil {
 				return nil, nil, err
 			}
-			request, err := p.ask(key, "db1", s.house.Login)
+			request, err := ask(key)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -179,11 +204,10 @@ func (s *street) houseIssuer() *issuer {
 				"Authorization": {"DPoP " + p.token}, "Dpop": {proof}}, body, err
 		},
 		read: func(answer []byte) (*ssh.Certificate, error) {
-			res := &apiv1.ConnectResponse{}
 			if err := proto.Unmarshal(answer, res); err != nil {
 				return nil, err
 			}
-			return certificateIn([]byte(res.Certificate))
+			return certificateIn([]byte(res.GetCertificate()))
 		},
 	}
 }
@@ -214,4 +238,19 @@ func (p *person) ask(key ed25519.PrivateKey, target, login string) (*apiv1.Conne
 	}
 	return &apiv1.ConnectRequest{Host: target, Login: login,
 		PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())), KeyProof: ssh.Marshal(proof)}, nil
+}
+
+// wish is the question to a configured issuer, with the SSH key's own proof.
+func (p *person) wish(key ed25519.PrivateKey, issuer string) (*apiv1.SignRequest, error) {
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().Unix()
+	proof, err := signer.Sign(rand.Reader, fmt.Appendf(nil, "sekisho-sign-v1\n%x\n%s\n%d\n", sha256.Sum256([]byte(p.token)), issuer, now))
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.SignRequest{Issuer: issuer, PublicKey: string(ssh.MarshalAuthorizedKey(signer.PublicKey())),
+		KeyProof: ssh.Marshal(proof), ProofTime: now}, nil
 }

@@ -7,7 +7,8 @@
 //
 // With -with-parent it also ends when its standard input does, so that it never outlives whoever started it.
 //
-// DEMO_DIR names its folder (else a new temporary one), DEMO_PORT_BASE the first of its ports (else free ones).
+// DEMO_DIR names its folder (else a new temporary one), DEMO_PORT_BASE the first of its ports (else free ones),
+// DEMO_CONFIG a file that is added to sekishod's configuration.
 // It writes demo.json there: all that an outside script needs to drive it.
 package main
 
