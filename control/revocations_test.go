@@ -349,3 +349,29 @@ func TestOneCannotUseUpRevocations(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A revocation list that cannot be made, such as one that would be too long, holds up nothing else that hosts get.
+func TestSyncWithoutRevocationList(t *testing.T) {
+	h := newHouse(t)
+	rack := h.device()
+	if _, err := rack.join(h.invite(false, "web1"), "rack"); err != nil {
+		t.Fatal(err)
+	}
+	no := &sekisho.Revocation{Kind: sekisho.RevokedKey, Value: "no fingerprint", Reason: "test"}
+	if _, _, err := h.revoked.Revoke(t.Context(), no, &sekisho.Event{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.revoked.Users(t.Context()); err == nil {
+		t.Fatal("the list can be made")
+	}
+	key := h.hostKey()
+	_, err := rack.sync(&apiv1.HostReport{Name: "web1", Managed: true, HostKey: key})
+	wantCode(t, "a host that has no list yet", err, connect.CodeInternal)
+	state, err := rack.sync(&apiv1.HostReport{Name: "web1", Managed: true, HostKey: key, Revocations: 7})
+	if err != nil || len(state.Targets) != 1 || state.Targets[0].HostCertificate == "" || len(state.Revocations) > 0 {
+		t.Errorf("%v, %v", state, err)
+	}
+	if !strings.Contains(h.logged.String(), "hosts get no revocation list") {
+		t.Error("nobody hears of it")
+	}
+}

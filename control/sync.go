@@ -60,7 +60,14 @@ func (d connectors) Sync(ctx context.Context, req *connect.Request[apiv1.SyncReq
 		res.IntervalSeconds = int32(syncRotating.Seconds())
 	}
 	if res.Revocations, err = d.missedRevocations(ctx, own, reports); err != nil {
-		return nil, err
+		// What else hosts get must not wait for it: a CA key that is trusted no more, a key that was withdrawn. They go by the
+		// list that they have, and its number says so. One that has none is not set up without.
+		if slices.ContainsFunc(own, func(t *sekisho.Target) bool {
+			return reports[t.Name].GetManaged() && reports[t.Name].GetRevocations() == 0
+		}) {
+			return nil, err
+		}
+		d.Log.Error("hosts get no revocation list", "connector", c.ID, "error", err)
 	}
 	for _, t := range own {
 		state, err := d.state(ctx, t)
