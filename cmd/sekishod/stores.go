@@ -52,7 +52,8 @@ func (h *house) createCAKey(ctx context.Context, name, store, kind string) (stri
 
 // place gives the URI of the next key of a CA, and whether the key is there already.
 func (h *house) place(name, store string) (uri string, there bool, err error) {
-	key := name + "-ca-" + time.Now().UTC().Format("20060102-150405")
+	// To the millisecond: a CA that was made a moment ago can be rotated.
+	key := name + "-ca-" + strings.ReplaceAll(time.Now().UTC().Format("20060102-150405.000"), ".", "-")
 	if store == "" {
 		uri, err = h.besideLast(name, key)
 		return uri, false, err
