@@ -12,7 +12,7 @@ type caCreateCmd struct {
 	CA    string `arg:"" name:"ca" help:"Its name: a-z, 0-9 and -, a letter first."`
 	Type  string `enum:"user,host" default:"user" placeholder:"TYPE" help:"What it signs: user (if not given) or host certificates."`
 	Store string `placeholder:"STORE" help:"Where its first key goes: a key store of the server's configuration (ca.stores), or file:NAME.pem; a file in the server's key folder if not given."`
-	Kind  string `placeholder:"KIND" help:"Kind of key: ed25519, ecdsa-p256 or ecdsa-p384; what the key store does best if not given."`
+	Kind  string `suggest:"ca-kinds" placeholder:"KIND" help:"Kind of key: ed25519, ecdsa-p256 or ecdsa-p384; what the key store does best if not given."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 

@@ -35,6 +35,8 @@ It takes a Key ID, a serial, a certificate, or lines of a stock sshd's log as fi
 
 Whoever connects to a server chooses some words of its log. So all that a line says is held against the certificate, and what does not fit is told as doubtful: then believe the server's other records, not the line.
 
+A line about a plain key leads to who published it (sekisho keys publish), if you may see that.
+
 You may ask about your own certificates, and about all if a policy lets you read the audit log. Exits with 0 if all was found and fits, 3 if something leads to no certificate that was issued here or is doubtful, 1 if it could not be looked up.
 
 Examples:
@@ -61,7 +63,9 @@ func (cmd *caExplainCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if res.Msg.Certificate == nil || res.Msg.Doubt != "" {
+		if len(res.Msg.Published) > 0 && res.Msg.Doubt == "" {
+			// A plain key that somebody has published: there is no certificate to look for.
+		} else if res.Msg.Certificate == nil || res.Msg.Doubt != "" {
 			bad++
 		} else if id := fmt.Sprint(res.Msg.Certificate.Serial); !cmd.JSON && seen[id] {
 			again++
@@ -157,6 +161,8 @@ type explainedInfo struct {
 	Certificate *issuedInfo       `json:"certificate,omitempty"`
 	SignIn      *signInInfo       `json:"sign_in,omitempty"`
 	Events      []json.RawMessage `json:"events"`
+
+	Published []publishedKeyInfo `json:"published,omitempty"`
 }
 
 type signInInfo struct {
@@ -179,6 +185,9 @@ func newExplained(m *apiv1.ExplainResponse) explainedInfo {
 	if s := m.SignIn; s != nil {
 		e.SignIn = &signInInfo{s.Id, s.Subject, s.Name, s.Device, s.Issuer, s.ClientAddress, asTime(s.Created), asTime(s.Expires), m.SignInEnded}
 	}
+	for _, p := range m.Published {
+		e.Published = append(e.Published, newPublishedKeyInfo(p))
+	}
 	for _, line := range m.Events {
 		e.Events = append(e.Events, line)
 	}
@@ -194,6 +203,17 @@ func (a *app) explained(m *apiv1.ExplainResponse, now time.Time) error {
 	}
 	if m.Doubt != "" {
 		put("DOUBTFUL", m.Doubt)
+	}
+	for _, p := range m.Published {
+		k := newPublishedKeyInfo(p)
+		put("Published", fmt.Sprintf("%s, key %s, %s", k.ID, k.Fingerprint, k.state(now)))
+		put("By", k.By)
+		put("For", k.Login+" on "+k.places())
+		put("Reason", k.Reason)
+		put("Valid", local(k.Published)+" to "+local(k.Expires))
+	}
+	if len(m.Published) > 0 {
+		return nil
 	}
 	if m.Certificate == nil {
 		put("Certificate", "none that was issued here")

@@ -13,7 +13,7 @@ import (
 )
 
 type caIssuersCmd struct {
-	Issuer string `arg:"" optional:"" help:"Only this issuer, with all its rules."`
+	Issuer string `arg:"" optional:"" suggest:"to-sign" help:"Only this issuer, with all its rules."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 

@@ -15,7 +15,7 @@ import (
 type caRotateCmd struct {
 	CA        string `arg:"" name:"ca" suggest:"cas" help:"CA, as sekisho ca list shows it."`
 	Store     string `placeholder:"STORE" help:"Where the new key goes: a key store of the server's configuration (ca.stores), or file:NAME.pem; a file beside the last one if not given."`
-	Kind      string `placeholder:"KIND" help:"Kind of the new key: ed25519, ecdsa-p256 or ecdsa-p384."`
+	Kind      string `suggest:"ca-kinds" placeholder:"KIND" help:"Kind of the new key: ed25519, ecdsa-p256 or ecdsa-p384."`
 	Wait      bool   `help:"Go through all steps, and wait for what they wait for."`
 	Force     bool   `help:"Take steps although hosts lag, or certificates are still valid. Needs --reason."`
 	Installed bool   `help:"Of a CA of your own: its announced key is installed where it must be trusted."`

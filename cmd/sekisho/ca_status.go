@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
@@ -16,7 +17,7 @@ type caStatusCmd struct {
 func (*caStatusCmd) Help() string {
 	return `Shows for each key of each CA its state and since when it is in it, how many hosts trust it, which do not and why, when the last certificate of a retiring key expires, and what ails its key store. Below stands what the next step waits for. At the end stand the number of the revocation list and the hosts that go by an older one. Hosts and key stores are shown to those who may manage CAs (the action manageCA).
 
-Exits with 0 if all is well; with 3 if a step waits for hosts, a key cannot sign, or a host whose sshd a connector keeps in step goes by an older revocation list; with 1 if the question failed.
+Exits with 0 if all is well; with 3 if a step waits for hosts, a key cannot sign, or a host whose sshd a connector keeps in step has gone by an older revocation list for five minutes; with 1 if the question failed.
 
 Examples:
 
@@ -64,8 +65,14 @@ func (c *caInfo) troubles() (list []string) {
 	return list
 }
 
+// lateAfter is how old a revocation list is when hosts should have it: they ask each minute.
+const lateAfter = 5 * time.Minute
+
 // behind says how many hosts go by an older revocation list although a connector keeps their sshd in step.
 func behind(list *apiv1.RevocationState) []string {
+	if time.Since(asTime(list.GetGenerated())) < lateAfter {
+		return nil
+	}
 	n := 0
 	for _, l := range newLagInfos(list.GetLagging()) {
 		if l.Managed {

@@ -19,7 +19,7 @@ type caTokenCmd struct {
 
 type caTokenCreateCmd struct {
 	Name  string   `required:"" placeholder:"NAME" help:"What uses it; events name it so. Lower case, like a host name."`
-	Scope []string `required:"" placeholder:"SCOPE" help:"What it is for: ca.read, ca.manage, certificates.read, certificates.revoke or certificates.sign/ISSUER; may be given more than once."`
+	Scope []string `suggest:"scopes" required:"" placeholder:"SCOPE" help:"What it is for: ca.read, ca.manage, certificates.read, certificates.revoke or certificates.sign/ISSUER; may be given more than once."`
 	TTL   string   `name:"ttl" required:"" placeholder:"TIME" help:"For how long, such as 90m, 24h or 30d; 366d at most."`
 	From  []string `placeholder:"CIDR" help:"Network that it may be used from, such as 10.0.0.0/8; may be given more than once. Without it: anywhere."`
 	JSON  bool     `name:"json" help:"Print JSON."`

@@ -47,6 +47,7 @@ type node struct {
 var suggestions = map[string][]string{
 	"kinds": eventKinds, "kems": kemNames(), "keys": {"sekisho keys names"},
 	"to-watch": {"sekisho sessions ids watch"}, "to-end": {"sekisho sessions ids end"}, "recorded": {"sekisho recordings ids"},
+	"ca-kinds": {"ed25519", "ecdsa-p256", "ecdsa-p384"}, "scopes": {"ca.read", "ca.manage", "certificates.read", "certificates.revoke", "certificates.sign/"},
 	"to-withdraw": {"sekisho keys ids"}, "to-sign": {"sekisho ca names"}, "cas": {"sekisho ca ids"},
 }
 

@@ -119,7 +119,9 @@ func (*caIDsCmd) Run(a *app) error {
 		return nil
 	}
 	for _, c := range all {
-		a.offer(c.Name, c.Type+" certificates")
+		if issuerName.MatchString(c.Name) { // CAs are called as issuers are
+			fmt.Fprintf(a.out, "%s\t%s certificates\n", c.Name, plain(c.Type))
+		}
 	}
 	return nil
 }

@@ -55,3 +55,24 @@ func TestKeyStoresConfigured(t *testing.T) {
 		}
 	}
 }
+
+// A named store without {key} names one key, which is made once and then taken as it is.
+func TestStoreOfOneKey(t *testing.T) {
+	data := t.TempDir()
+	h := &house{cfg: &Config{Data: data, CA: CAConfig{Stores: map[string]string{"one": "file:one.pem"}}}, ca: &ca.Authority{}}
+	if err := os.Mkdir(filepath.Join(data, "keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var first string
+	for range 2 {
+		uri, key, err := h.createCAKey(t.Context(), "git", "one", "")
+		if err != nil || uri != "file:one.pem" {
+			t.Fatalf("%s: %v", uri, err)
+		}
+		if got := string(key.PublicKey().Marshal()); first == "" {
+			first = got
+		} else if got != first {
+			t.Error("another key took its place")
+		}
+	}
+}
