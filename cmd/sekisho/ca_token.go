@@ -30,7 +30,7 @@ func (*caTokenCreateCmd) Help() string {
 
 You must be allowed to manage CAs (the action manageCA), and whatever the scopes allow. Later changes of the policies do not touch the token: it ends when its time is over, when it is ended, or when you are revoked.
 
-Give it the scopes that its program needs and no others, and --from if you know where that runs.
+Give it the scopes that its program needs and no others, and --from if you know where that runs. Where you keep it in a file, say umask 077 first, so that nobody else can read it.
 
 Examples:
 
