@@ -71,6 +71,7 @@ func unreachable(url string, err error) *sekisho.Refusal {
 	r := &sekisho.Refusal{Cause: err}
 	var dns *net.DNSError
 	var op *net.OpError
+	var slow net.Error
 	switch {
 	case untrusted(err):
 		r.Sentence = fmt.Sprintf("The certificate of %s is not one this machine trusts.", url)
@@ -81,7 +82,7 @@ func unreachable(url string, err error) *sekisho.Refusal {
 	case errors.As(err, &op):
 		r.Sentence = fmt.Sprintf("%s cannot be reached: %v.", url, op.Err)
 		r.Next = "Check your network, or ask your administrator whether the service is up."
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout(): // such as a TLS handshake that takes too long
 		r.Sentence = fmt.Sprintf("%s did not answer in time.", url)
 		r.Next = "Check your network, or ask your administrator whether the service is up."
 	default:

@@ -136,7 +136,14 @@ func (cmd *caVerifyCmd) certificate(a *app) (*ssh.Certificate, error) {
 // nil: the server knows no certificate of that serial, and the verdict says so.
 func (cmd *caVerifyCmd) inclusion(a *app, check *check, cert *ssh.Certificate, v *verdictInfo) (*audit.Inclusion, error) {
 	if cmd.Proof != "" {
-		return readProof(cmd.Proof)
+		in, err := readProof(cmd.Proof)
+		if err == nil && in.Seq != int64(cert.Serial) {
+			return nil, &sekisho.Refusal{
+				Sentence: fmt.Sprintf("%s proves line %d of the audit log, and this certificate says that it is %d.", plain(cmd.Proof), in.Seq, cert.Serial),
+				Next:     "Name the file that --save has written for this certificate, or leave --proof out to ask the server.",
+			}
+		}
+		return in, err
 	}
 	res, err := check.client.Certificates().Prove(a.ctx, connect.NewRequest(&apiv1.ProveRequest{Serial: cert.Serial}))
 	if connect.CodeOf(err) == connect.CodeNotFound {
