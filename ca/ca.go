@@ -87,6 +87,7 @@ type Authority struct {
 
 	issuers map[string]*Issuer
 	taken   *taken
+	doors   *limiter // of AnyDoor
 	hosts   hourly
 }
 
@@ -107,6 +108,7 @@ func New(cfg Config) (*Authority, error) {
 		a.now = time.Now
 	}
 	a.taken = newTaken(a.now())
+	a.doors = newLimiter(doorRate)
 	var err error
 	if a.issuers, err = compile(cfg.Issuers); err != nil {
 		return nil, err

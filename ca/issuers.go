@@ -95,11 +95,20 @@ type AnyDoorRequest struct {
 	ClientAddress string
 }
 
+// doorRate is what one person gets by AnyDoor. These certificates live for hours, and all of a person's must fit into a
+// revocation list.
+var doorRate = Rate{PerMinute: 60, Burst: 30}
+
 // AnyDoor issues to persons, by the user CA, what no host takes: the gateway asks about the sign-in and judges each
 // connection that the certificate is shown for. It carries no extension, because only the gateway looks at it.
 func (a *Authority) AnyDoor(ctx context.Context, r AnyDoorRequest) (*ssh.Certificate, error) {
 	if err := a.checkSignIn(r.SignIn); err != nil {
 		return nil, err
+	}
+	if ok, _ := a.doors.allow(r.SignIn.Identity.Subject, a.now()); !ok {
+		return nil, &Refused{IssuerPeople, "rate", &sekisho.Refusal{
+			Sentence: fmt.Sprintf("The issuer people refuses this (rule rate): that were more than %s for an ssh-agent.", doorRate), Next: "Wait a minute, then try again.",
+		}}
 	}
 	return a.sign(ctx, &order{
 		issuer:    a.issuers[IssuerPeople],

@@ -21,6 +21,9 @@ type Order struct {
 	Reason string
 }
 
+// maxCAs is how many there can be, retired ones among them.
+const maxCAs = 100
+
 // CAs gives all CAs by name. They are not to be changed.
 func (a *Authority) CAs() []*sekisho.CA {
 	var all []*sekisho.CA
@@ -100,6 +103,9 @@ func (a *Authority) Create(ctx context.Context, name, kind, store, keyKind strin
 	if _, err := a.CA(name); err == nil {
 		return nil, fmt.Errorf("CA %s is %w", name, sekisho.ErrTaken)
 	}
+	if n := len(a.rings.Load().byName); n >= maxCAs {
+		return nil, &sekisho.Refusal{Sentence: fmt.Sprintf("There are %d CAs, and there cannot be more.", n), Next: "Use one that is there: sekisho ca list."}
+	}
 	at, opened, err := a.make(ctx, name, store, keyKind)
 	if err != nil {
 		return nil, err
@@ -177,7 +183,10 @@ func (a *Authority) make(ctx context.Context, name, store, kind string) (string,
 		return "", Opened{}, fmt.Errorf("make key: %w", err)
 	}
 	if a.owns(string(opened.PublicKey().Marshal())) {
-		return "", Opened{}, errors.New("make key: the key store gave a key that is a CA's already")
+		return "", Opened{}, &sekisho.Refusal{
+			Sentence: "The key that this key store names is, or was, a CA's already.",
+			Next:     "Name a store whose URI has {key}, which makes a new one, or another key.",
+		}
 	}
 	return at, opened, nil
 }

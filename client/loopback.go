@@ -95,7 +95,7 @@ func (b *loopback) give(c callback) {
 func notSignedIn(why string) error {
 	r := &sekisho.Refusal{Sentence: "The sign-in was not completed.", Next: "Run: sekisho login"}
 	if why != "" {
-		r.Sentence = fmt.Sprintf("The sign-in was not completed: %.300s", why)
+		r.Sentence, r.Next = fmt.Sprintf("The sign-in was not completed: %.300s", why), "" // why says what to do
 	}
 	return r
 }

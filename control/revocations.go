@@ -177,11 +177,14 @@ func (d *door) owns(ctx context.Context, subject string, r *sekisho.Revocation) 
 func (d *door) checkRevoked(ctx context.Context, r *sekisho.Revocation, confirm bool) error {
 	switch r.Kind {
 	case sekisho.RevokedSignIn:
-		if _, err := d.Store.SignIn(ctx, r.Value); errors.Is(err, sekisho.ErrNotFound) {
+		s, err := d.Store.SignIn(ctx, r.Value)
+		if errors.Is(err, sekisho.ErrNotFound) {
 			return nothing("There is no sign-in "+r.Value+".", "Revoke its person, if it is not known any more.", err)
-		} else if err != nil {
+		}
+		if err != nil {
 			return fmt.Errorf("read sign-in: %w", err)
 		}
+		endWith(r, s.Expires, d.Now())
 	case sekisho.RevokedCertificate:
 		serial, err := strconv.ParseInt(r.Value, 10, 64)
 		if err != nil {
@@ -196,10 +199,24 @@ func (d *door) checkRevoked(ctx context.Context, r *sekisho.Revocation, confirm 
 		case !d.Now().Before(ev.Certificate.ValidBefore):
 			return nothing("Certificate "+r.Value+" has expired: nobody takes it any more.", "There is nothing to do.", sekisho.ErrNotFound)
 		}
+		endWith(r, ev.Certificate.ValidBefore, d.Now())
 	case sekisho.RevokedKey, sekisho.RevokedCA:
 		return d.checkCAKey(ctx, r, confirm)
 	}
 	return nil
+}
+
+// clockLag is how far the clocks of hosts may be behind.
+const clockLag = 5 * time.Minute
+
+// endWith has a revocation end when what it names is of no use to anybody any more, so that their number stays small.
+func endWith(r *sekisho.Revocation, end, now time.Time) {
+	if end = end.Add(clockLag); end.Before(now.Add(clockLag)) {
+		end = now.Add(clockLag)
+	}
+	if r.Until.IsZero() || r.Until.After(end) {
+		r.Until = end
+	}
 }
 
 // checkCAKey keeps CA keys from being revoked by mistake.

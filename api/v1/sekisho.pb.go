@@ -3241,6 +3241,7 @@ type CAKey struct {
 	Trouble       string                 `protobuf:"bytes,11,opt,name=trouble,proto3" json:"trouble,omitempty"`                        // why it cannot sign now; empty: it can, or need not
 	Lagging       []*CALag               `protobuf:"bytes,12,rep,name=lagging,proto3" json:"lagging,omitempty"`                        // hosts that the next step of this key waits for, 1000 at most
 	Hosts         int32                  `protobuf:"varint,13,opt,name=hosts,proto3" json:"hosts,omitempty"`                           // that are to trust it
+	Place         string                 `protobuf:"bytes,14,opt,name=place,proto3" json:"place,omitempty"`                            // URI in its key store, which holds no secret; only for who may manage CAs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3364,6 +3365,13 @@ func (x *CAKey) GetHosts() int32 {
 		return x.Hosts
 	}
 	return 0
+}
+
+func (x *CAKey) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
 }
 
 // CALag is a host that is behind.
@@ -6392,7 +6400,7 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12%\n" +
 	"\x04keys\x18\x03 \x03(\v2\x11.sekisho.v1.CAKeyR\x04keys\x12\x18\n" +
-	"\aissuers\x18\x04 \x03(\tR\aissuers\"\xa2\x04\n" +
+	"\aissuers\x18\x04 \x03(\tR\aissuers\"\xb8\x04\n" +
 	"\x05CAKey\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x1d\n" +
 	"\n" +
@@ -6409,7 +6417,8 @@ const file_api_v1_sekisho_proto_rawDesc = "" +
 	" \x01(\tR\x05store\x12\x18\n" +
 	"\atrouble\x18\v \x01(\tR\atrouble\x12+\n" +
 	"\alagging\x18\f \x03(\v2\x11.sekisho.v1.CALagR\alagging\x12\x14\n" +
-	"\x05hosts\x18\r \x01(\x05R\x05hosts\"\x83\x01\n" +
+	"\x05hosts\x18\r \x01(\x05R\x05hosts\x12\x14\n" +
+	"\x05place\x18\x0e \x01(\tR\x05place\"\x83\x01\n" +
 	"\x05CALag\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\x126\n" +

@@ -25,7 +25,7 @@ import (
 
 const (
 	callTime  = 30 * time.Second
-	maxAnswer = 16 << 20 // bytes of one answer of control's
+	maxAnswer = 32 << 20 // bytes of one answer of control's
 	maxToken  = 4 << 10  // bytes of a join token
 )
 

@@ -45,6 +45,7 @@ type caKeyInfo struct {
 	Retired     time.Time `json:"retired,omitzero"`
 	LastExpiry  time.Time `json:"last_expiry,omitzero"`
 	Store       string    `json:"store"`
+	Place       string    `json:"place,omitempty"`
 	Trouble     string    `json:"trouble,omitempty"`
 	Hosts       int       `json:"hosts"`
 	Lagging     []lagInfo `json:"lagging"`
@@ -63,7 +64,7 @@ func newCAInfo(m *apiv1.CA) caInfo {
 		info := caKeyInfo{
 			Fingerprint: k.Fingerprint, PublicKey: k.PublicKey, State: k.State, Announced: asTime(k.Announced), Trusted: asTime(k.Trusted),
 			Issuing: asTime(k.Issuing), Retiring: asTime(k.Retiring), Retired: asTime(k.Retired), LastExpiry: asTime(k.LastExpiry),
-			Store: k.Store, Trouble: k.Trouble, Hosts: int(k.Hosts), Lagging: newLagInfos(k.Lagging),
+			Store: k.Store, Place: k.Place, Trouble: k.Trouble, Hosts: int(k.Hosts), Lagging: newLagInfos(k.Lagging),
 		}
 		info.Since = map[string]time.Time{
 			"announced": info.Announced, "trusted": info.Trusted, "issuing": info.Issuing, "retiring": info.Retiring, "retired": info.Retired,

@@ -119,5 +119,8 @@ func (cmd *caRevokeCmd) report(a *app, m *apiv1.RevokeResponse) error {
 	_, err := fmt.Fprintf(a.out, "%s: %s %s is revoked.\n%s, %s and %s fall under it. Hosts go by list %d once they have it: sekisho ca revocations.\n",
 		plain(r.ID), plain(r.Kind), plain(r.Value), count(int(m.Certificates), "valid certificate"), count(int(m.SignIns), "sign-in"),
 		count(len(m.Sessions), "open session"), r.Number)
+	if err == nil && m.Certificates == 0 && m.SignIns == 0 && (r.Kind == "person" || r.Kind == "key-id" || r.Kind == "key") {
+		_, err = fmt.Fprintln(a.err, "Nothing that is valid now falls under it: check that it is written right.")
+	}
 	return err
 }

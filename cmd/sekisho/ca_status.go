@@ -149,7 +149,11 @@ func (a *app) showCAKey(b *strings.Builder, k *caKeyInfo) {
 	if k.State == "issuing" {
 		colour = green
 	}
-	fmt.Fprintf(b, "  %s %s since %s, in %s\n", a.paint(colour, fmt.Sprintf("%-9s", plain(k.State))), plain(k.Fingerprint), local(k.Since), plain(k.Store))
+	place := k.Place
+	if place == "" {
+		place = k.Store
+	}
+	fmt.Fprintf(b, "  %s %s since %s, in %s\n", a.paint(colour, fmt.Sprintf("%-9s", plain(k.State))), plain(k.Fingerprint), local(k.Since), plain(place))
 	if k.Trouble != "" {
 		fmt.Fprintf(b, "    %s: %s\n", a.paint(red, "cannot sign"), plain(k.Trouble))
 	}
