@@ -183,6 +183,27 @@ func TestPeopleRules(t *testing.T) {
 	}
 }
 
+// What lives for hours is bounded, so that all of one person's fit into a revocation list.
+func TestAnyDoorRate(t *testing.T) {
+	a, _ := newAuthority(t)
+	req := ca.AnyDoorRequest{SignIn: alice(t).SignIn, Key: newPublic(t), TTL: time.Hour, ClientAddress: "192.0.2.1"}
+	for range 30 {
+		if _, err := a.AnyDoor(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refused *ca.Refused
+	if _, err := a.AnyDoor(t.Context(), req); !errors.As(err, &refused) || refused.Rule != "rate" {
+		t.Error(err)
+	}
+	bob := *req.SignIn
+	bob.Identity.Subject = "bob@example.com"
+	req.SignIn = &bob
+	if _, err := a.AnyDoor(t.Context(), req); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnyDoor(t *testing.T) {
 	a, b := newAuthority(t)
 	req := ca.AnyDoorRequest{SignIn: alice(t).SignIn, Key: newPublic(t), TTL: 9 * time.Hour, ClientAddress: "192.0.2.1"}

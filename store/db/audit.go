@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,13 +23,56 @@ const (
 		INSERT INTO audit_checkpoint (id, note) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET note = excluded.note`
 )
 
-// leafRow are the columns of a line, as writeLeaf names them.
-func leafRow(l *audit.Leaf) []driver.Value {
+// CommitEvents is of audit.Store. The transaction takes the write lock before it reads, so the head that build sees is
+// the last one until its batch is committed.
+func (d *DB) CommitEvents(ctx context.Context, build func(string, tlog.HashReader) (*audit.Batch, error)) error {
+	var stmts [4]*sql.Stmt
+	for i, text := range []string{readHead, readHashes, writeLeaf, writeHead} {
+		s, err := prepared(ctx, &d.writes, d.write, text)
+		if err != nil {
+			return fmt.Errorf("commit events: %w", err)
+		}
+		stmts[i] = s
+	}
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("commit events: %w", err)
+	}
+	defer tx.Rollback() // does nothing once committed
+	for i := range stmts {
+		stmts[i] = tx.StmtContext(ctx, stmts[i])
+	}
+	head, err := scanHead(stmts[0].QueryRowContext(ctx))
+	if err != nil {
+		return fmt.Errorf("commit events: %w", err)
+	}
+	batch, err := build(head, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		return hashesBy(indexes, func(seq int64) *sql.Row { return stmts[1].QueryRowContext(ctx, seq) })
+	}))
+	if err != nil || batch == nil {
+		return err
+	}
+	for i := range batch.Leaves {
+		if err := insertLeaf(ctx, stmts[2], &batch.Leaves[i]); err != nil {
+			return fmt.Errorf("commit event %d: %w", batch.Leaves[i].Seq, err)
+		}
+	}
+	if _, err := stmts[3].ExecContext(ctx, batch.Checkpoint); err != nil {
+		return fmt.Errorf("commit checkpoint: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit events: %w", err)
+	}
+	return nil
+}
+
+func insertLeaf(ctx context.Context, s *sql.Stmt, l *audit.Leaf) error {
 	hashes := make([]byte, 0, len(l.Hashes)*tlog.HashSize)
 	for i := range l.Hashes {
 		hashes = append(hashes, l.Hashes[i][:]...)
 	}
-	return []driver.Value{l.Seq, hashes, l.Time.UnixNano(), l.Kind, text(l.Actor), text(l.Target), text(l.Session), string(l.Line)}
+	_, err := s.ExecContext(ctx, l.Seq, hashes, l.Time.UnixNano(), l.Kind, text(l.Actor), text(l.Target), text(l.Session), string(l.Line))
+	return err
 }
 
 // text is s as a column holds it: NULL where it is empty, which keeps it out of the indexes.
@@ -52,17 +93,26 @@ func (d *DB) EventHead(ctx context.Context) (string, error) {
 	return head, err
 }
 
+func scanHead(row *sql.Row) (string, error) {
+	var head string
+	err := row.Scan(&head)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return head, err
+}
+
 // EventHashes is of audit.Store.
 func (d *DB) EventHashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
 	s, err := prepared(ctx, &d.reads, d.read, readHashes)
 	if err != nil {
 		return nil, err
 	}
-	return hashesBy(indexes, func(seq int64, into *[]byte) error { return s.QueryRowContext(ctx, seq).Scan(into) })
+	return hashesBy(indexes, func(seq int64) *sql.Row { return s.QueryRowContext(ctx, seq) })
 }
 
 // hashesBy gathers hashes from the rows that keep them.
-func hashesBy(indexes []int64, row func(seq int64, into *[]byte) error) ([]tlog.Hash, error) {
+func hashesBy(indexes []int64, row func(seq int64) *sql.Row) ([]tlog.Hash, error) {
 	all := make([]tlog.Hash, len(indexes))
 	for i, index := range indexes {
 		if index < 0 {
@@ -70,8 +120,8 @@ func hashesBy(indexes []int64, row func(seq int64, into *[]byte) error) ([]tlog.
 		}
 		seq, level := audit.Place(index)
 		var stored []byte
-		err := row(seq, &stored)
-		if errors.Is(err, sql.ErrNoRows) || errors.Is(err, io.EOF) || err == nil && len(stored) < (level+1)*tlog.HashSize {
+		err := row(seq).Scan(&stored)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && len(stored) < (level+1)*tlog.HashSize {
 			err = sekisho.ErrNotFound
 		}
 		if err != nil {

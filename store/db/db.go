@@ -33,7 +33,6 @@ type DB struct {
 	write, read *sql.DB
 	// Prepared statements by text: of the writer, and of the readers.
 	writes, reads sync.Map
-	commits       commits // of whoever has the writer's connection
 
 	// newest is the latest time any caller has named, swept the one at the last sweep (nanoseconds).
 	newest, swept atomic.Int64
@@ -86,7 +85,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 }
 
 // Close closes the database.
-func (d *DB) Close() error { return errors.Join(d.read.Close(), d.endCommits(), d.write.Close()) }
+func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }
 
 // prepareFile makes the file before SQLite does, so that nobody else can read it at any moment. SQLite gives its side
 // files the same mode.

@@ -2,17 +2,13 @@ package db_test
 
 import (
 	"database/sql"
-	"errors"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/sekisho/sekisho"
-	"github.com/sekisho/sekisho/audit"
 	"github.com/sekisho/sekisho/store/db"
 	"github.com/sekisho/sekisho/store/storetest"
 )
@@ -121,33 +117,5 @@ func BenchmarkSignIn(b *testing.B) {
 		if _, err := d.SignIn(b.Context(), s.ID); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// A commit that fails leaves the writer's connection as it was: the next one finds the last head and goes through, and so does
-// everybody else who writes.
-func TestCommitAfterFailure(t *testing.T) {
-	d, mine := open(t, t.TempDir()), errors.New("mine")
-	commit := func(seq int64, fails error) error {
-		return d.CommitEvents(t.Context(), func(head string, _ tlog.HashReader) (*audit.Batch, error) {
-			return &audit.Batch{Leaves: []audit.Leaf{{Seq: seq, Kind: "k", Line: []byte("{}")}}, Checkpoint: head + "x"}, fails
-		})
-	}
-	for n := range int64(3) {
-		if err := commit(n, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := commit(n+1, mine); !errors.Is(err, mine) {
-			t.Fatalf("build failed, and the commit says %v", err)
-		}
-		if err := commit(n, nil); err == nil {
-			t.Fatalf("line %d was written twice", n)
-		}
-		if err := d.SaveTarget(t.Context(), &sekisho.Target{Name: "web1"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if head, err := d.EventHead(t.Context()); err != nil || head != "xxx" {
-		t.Errorf("head %q, %v after three commits", head, err)
 	}
 }
