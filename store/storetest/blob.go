@@ -30,9 +30,16 @@ func Blobs(t *testing.T, open func(t *testing.T) blob.Store) {
 	}
 }
 
+// put tries again, as the spool does: a server may hang up on a connection in the moment in which it is used again.
 func put(t *testing.T, s blob.Store, name string, content []byte) {
 	t.Helper()
-	ok(t, s.Put(context.Background(), name, bytes.NewReader(content), int64(len(content))))
+	var err error
+	for range 3 {
+		if err = s.Put(context.Background(), name, bytes.NewReader(content), int64(len(content))); err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
 }
 
 func get(t *testing.T, s blob.Store, name string, offset int64) []byte {
