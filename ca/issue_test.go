@@ -542,13 +542,17 @@ func newStick(t *testing.T, flags byte) *stick {
 	return &stick{key, private, flags}
 }
 
-// prove signs as PROTOCOL.u2f says.
 func (s *stick) prove(issuer string, at time.Time) ca.Possession {
 	p := ca.Possession{Token: hashOf(secret), Time: at.Unix()}
-	app, text := sha256.Sum256([]byte("ssh:")), sha256.Sum256(ca.SignText(p.Token, issuer, p.Time))
-	data := append(append(append(app[:], s.flags), 0, 0, 0, 9), text[:]...)
-	p.Signature = ssh.Marshal(ssh.Signature{Format: ssh.KeyAlgoSKED25519, Blob: ed25519.Sign(s.private, data), Rest: []byte{s.flags, 0, 0, 0, 9}})
+	p.Signature = ssh.Marshal(s.sign(ca.SignText(p.Token, issuer, p.Time)))
 	return p
+}
+
+// sign does so as PROTOCOL.u2f says.
+func (s *stick) sign(text []byte) *ssh.Signature {
+	app, sum := sha256.Sum256([]byte("ssh:")), sha256.Sum256(text)
+	data := append(append(append(app[:], s.flags), 0, 0, 0, 9), sum[:]...)
+	return &ssh.Signature{Format: ssh.KeyAlgoSKED25519, Blob: ed25519.Sign(s.private, data), Rest: []byte{s.flags, 0, 0, 0, 9}}
 }
 
 func TestSecurityKeys(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -348,6 +349,60 @@ func TestProfilesAtStockSSHD(t *testing.T) {
 	}
 	if got := run("terminal", "127.0.0.1", same, "-tt", "tty"); !strings.Contains(got, "/dev/") {
 		t.Errorf("a terminal that is given: %q", got)
+	}
+}
+
+// stickSigner logs in by a stick.
+type stickSigner struct{ *stick }
+
+func (s stickSigner) PublicKey() ssh.PublicKey { return s.stick.PublicKey }
+
+func (s stickSigner) Sign(_ io.Reader, data []byte) (*ssh.Signature, error) { return s.sign(data), nil }
+
+func (s stickSigner) SignWithAlgorithm(_ io.Reader, data []byte, _ string) (*ssh.Signature, error) {
+	return s.sign(data), nil
+}
+
+// What a certificate says of touch and verification, a stock sshd holds: it wants the touch unless the certificate lets it be
+// left out, and PIN or fingerprint where the certificate asks for it. The security key is one in software.
+func TestSecurityKeysAtStockSSHD(t *testing.T) {
+	who, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := ca.IssuerConfig{CA: "git", Principals: []string{"{account}"}, TTL: "1h"}
+	sure, lax := base, base
+	sure.VerifyRequired, lax.NoTouchRequired = true, true
+	f := newForge(t, map[string]ca.IssuerConfig{"base": base, "sure": sure, "lax": lax})
+	f.clock.Store(int64(time.Since(noon).Seconds()))
+	s := serve(t, section(t, "Mapping login"), map[string]ssh.PublicKey{"sekisho_ca.pub": f.git.PublicKey()})
+	const touched, verified = 0x01, 0x04
+	for _, tt := range []struct {
+		issuer string
+		flags  byte
+		in     bool
+	}{
+		{"base", touched, true}, {"base", 0, false},
+		{"sure", touched | verified, true}, {"sure", touched, false}, {"sure", verified, false},
+		{"lax", 0, true}, {"lax", touched, true},
+	} {
+		f.clock.Add(1)
+		key := newStick(t, touched|verified)
+		cert := f.issued(t, tt.issuer, who.Username, "127.0.0.1", stickSigner{key}, func(*ca.IssueRequest) {})
+		key.flags = tt.flags
+		signer, err := ssh.NewCertSigner(cert, stickSigner{key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := ssh.Dial("tcp", "127.0.0.1:"+s.port, &ssh.ClientConfig{
+			User: s.login, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
+		})
+		if (err == nil) != tt.in {
+			t.Errorf("%s with flags %#x: %v", tt.issuer, tt.flags, err)
+		}
+		if err == nil {
+			client.Close()
+		}
 	}
 }
 
