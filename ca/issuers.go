@@ -97,7 +97,12 @@ type AnyDoorRequest struct {
 
 // doorRate is what one person gets by AnyDoor. These certificates live for hours, and all of a person's must fit into a
 // revocation list.
-var doorRate = Rate{PerMinute: 60, Burst: 30}
+var doorRate = Rate{PerMinute: doorsAMinute, Burst: doorsAtOnce}
+
+const (
+	doorsAMinute = 60
+	doorsAtOnce  = 30
+)
 
 // AnyDoor issues to persons, by the user CA, what no host takes: the gateway asks about the sign-in and judges each
 // connection that the certificate is shown for. It carries no extension, because only the gateway looks at it.
