@@ -12,7 +12,7 @@ import (
 
 // inventoryBatch is how many certificates one transaction brings into the inventory. The writer is let go between two, so
 // that issuing never waits for more than one.
-const inventoryBatch = 500
+const inventoryBatch = 100
 
 // Certificates gives the matching certificates' lines of the audit log as events, the newest first. It sees every
 // certificate whose line was durable when it was called.
