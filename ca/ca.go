@@ -66,7 +66,7 @@ type Config struct {
 	// Refuse reports why a certificate is not to be made, such as that the key, the person, the sign-in or the CA's key is
 	// revoked. It is asked before the certificate's line is noted and once more after, so that what is revoked while a
 	// certificate is being made is not in it. nil refuses nothing.
-	Refuse func(KeyID, *sekisho.CertificateRecord) error
+	Refuse func(sekisho.KeyID, *sekisho.CertificateRecord) error
 	// Issuers are the configured issuers by name, and what narrows built-in ones.
 	Issuers map[string]IssuerConfig
 	// Now is the clock; nil means time.Now.
@@ -82,7 +82,7 @@ type Authority struct {
 	save   func(context.Context, *sekisho.CA) error
 	note   func(ctx context.Context, events ...*sekisho.Event) error
 	// refuse says what is revoked.
-	refuse func(KeyID, *sekisho.CertificateRecord) error
+	refuse func(sekisho.KeyID, *sekisho.CertificateRecord) error
 	now    func() time.Time
 
 	issuers map[string]*Issuer
@@ -114,7 +114,7 @@ func New(cfg Config) (*Authority, error) {
 		return nil, err
 	}
 	if a.refuse == nil {
-		a.refuse = func(KeyID, *sekisho.CertificateRecord) error { return nil }
+		a.refuse = func(sekisho.KeyID, *sekisho.CertificateRecord) error { return nil }
 	}
 	all := &rings{byName: map[string]*ring{}, owner: map[string]string{}}
 	for _, c := range cfg.CAs {

@@ -65,14 +65,14 @@ func (o *order) asker(a *Authority, i *Issuer, r IssueRequest) error {
 			return err
 		}
 		o.until = r.SignIn.Expires
-		o.id = KeyID{Subject: r.SignIn.Identity.Subject, Issuer: i.Name, SignIn: r.SignIn.ID}
+		o.id = sekisho.KeyID{Subject: r.SignIn.Identity.Subject, Issuer: i.Name, SignIn: r.SignIn.ID}
 		o.event = &sekisho.Event{Actor: o.id.Subject, SignIn: r.SignIn.ID, ClientAddress: client}
 	case i.Proof == ProofToken && r.Token != nil && r.SignIn == nil:
 		if err := a.checkToken(r.Token); err != nil {
 			return err
 		}
 		o.until = r.Token.Expires
-		o.id = KeyID{Subject: "token:" + r.Token.Name, Issuer: i.Name, Request: r.Token.ID}
+		o.id = sekisho.KeyID{Subject: "token:" + r.Token.Name, Issuer: i.Name, Request: r.Token.ID}
 		o.event = &sekisho.Event{Actor: o.id.Subject, ClientAddress: client}
 	default:
 		return &sekisho.Refusal{

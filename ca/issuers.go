@@ -69,7 +69,7 @@ func (a *Authority) People(ctx context.Context, r PeopleRequest) (*ssh.Certifica
 	return a.sign(ctx, &order{
 		issuer:     i,
 		certType:   ssh.UserCert,
-		id:         KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID, Request: r.Request},
+		id:         sekisho.KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID, Request: r.Request},
 		key:        r.Key,
 		templates:  templates,
 		values:     map[string]string{"login": r.Login, "target": r.Target.Name, "class": r.Target.Class},
@@ -118,7 +118,7 @@ func (a *Authority) AnyDoor(ctx context.Context, r AnyDoorRequest) (*ssh.Certifi
 	return a.sign(ctx, &order{
 		issuer:    a.issuers[IssuerPeople],
 		certType:  ssh.UserCert,
-		id:        KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
+		id:        sekisho.KeyID{Subject: r.SignIn.Identity.Subject, Issuer: IssuerPeople, SignIn: r.SignIn.ID},
 		key:       r.Key,
 		templates: a.issuers[IssuerPeople].template(sekisho.AnyDoorPrincipal),
 		ttl:       r.TTL,
@@ -169,7 +169,7 @@ func (a *Authority) Gateways(ctx context.Context, r GatewayRequest) (*ssh.Certif
 	return a.sign(ctx, &order{
 		issuer:     i,
 		certType:   ssh.UserCert,
-		id:         KeyID{Subject: s.Identity.Subject, Issuer: IssuerGateways, SignIn: s.SignIn, Request: s.ID},
+		id:         sekisho.KeyID{Subject: s.Identity.Subject, Issuer: IssuerGateways, SignIn: s.SignIn, Request: s.ID},
 		key:        r.Key,
 		templates:  i.template(target.Mapping.Template()),
 		values:     map[string]string{"login": s.Login, "target": s.Target, "class": target.Class},
@@ -206,7 +206,7 @@ func (a *Authority) Hosts(ctx context.Context, r HostRequest) (*ssh.Certificate,
 	return a.sign(ctx, &order{
 		issuer:     a.issuers[IssuerHosts],
 		certType:   ssh.HostCert,
-		id:         KeyID{Subject: r.Names[0], Issuer: IssuerHosts},
+		id:         sekisho.KeyID{Subject: r.Names[0], Issuer: IssuerHosts},
 		key:        r.Key,
 		principals: r.Names,
 		ttl:        r.TTL,

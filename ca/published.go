@@ -8,7 +8,7 @@ import (
 
 // CheckPublished reports, by a Refusal, why a key may not log in without a certificate, published by who id names: it is
 // none that would be certified, it is or was a CA's own, or what is revoked is the key or who published it.
-func (a *Authority) CheckPublished(key ssh.PublicKey, id KeyID) error {
+func (a *Authority) CheckPublished(key ssh.PublicKey, id sekisho.KeyID) error {
 	parsed, err := certifiable(key)
 	if err != nil {
 		return &sekisho.Refusal{

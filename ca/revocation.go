@@ -134,7 +134,7 @@ func (b *Revocations) Certificate(cert *ssh.Certificate) error {
 		{sekisho.RevokedCertificate, strconv.FormatUint(cert.Serial, 10)}, {sekisho.RevokedKeyID, cert.KeyId},
 		{sekisho.RevokedKey, ssh.FingerprintSHA256(cert.Key)}, {sekisho.RevokedCA, ssh.FingerprintSHA256(cert.SignatureKey)},
 	}
-	if id, err := ParseKeyID(cert.KeyId); err == nil && cert.CertType == ssh.UserCert {
+	if id, err := sekisho.ParseKeyID(cert.KeyId); err == nil && cert.CertType == ssh.UserCert {
 		things = append([]thing{{sekisho.RevokedPerson, id.Subject}, {sekisho.RevokedSignIn, id.SignIn}}, things...)
 	}
 	return refuseRevoked(b.find(things...))
@@ -146,7 +146,7 @@ func (b *Revocations) Key(fingerprint string) error {
 }
 
 // Refuse fills Config.Refuse.
-func (b *Revocations) Refuse(id KeyID, r *sekisho.CertificateRecord) error {
+func (b *Revocations) Refuse(id sekisho.KeyID, r *sekisho.CertificateRecord) error {
 	things := []thing{{sekisho.RevokedKey, r.Key}, {sekisho.RevokedCA, r.CA}}
 	if r.Type == "user" {
 		things = append([]thing{{sekisho.RevokedPerson, id.Subject}, {sekisho.RevokedSignIn, id.SignIn}}, things...)

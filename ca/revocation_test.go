@@ -92,7 +92,7 @@ func (l *ledger) certificates(_ context.Context, q sekisho.CertificateQuery) (ou
 			!q.ValidAt.IsZero() && (ev.Time.After(q.ValidAt) || !q.ValidAt.Before(c.ValidBefore)) {
 			continue
 		}
-		id, err := ca.ParseKeyID(c.KeyID + "/0")
+		id, err := sekisho.ParseKeyID(c.KeyID + "/0")
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ const certificatePage = 1000
 func (b *Revocations) requests(ctx context.Context, r *sekisho.Revocation) (out []string, err error) {
 	switch r.Kind {
 	case sekisho.RevokedKeyID:
-		if id, err := ParseKeyID(r.Value); err == nil && id.Request != "" {
+		if id, err := sekisho.ParseKeyID(r.Value); err == nil && id.Request != "" {
 			out = append(out, id.Request)
 		}
 		return out, nil
@@ -26,7 +26,7 @@ func (b *Revocations) requests(ctx context.Context, r *sekisho.Revocation) (out 
 		return nil, nil
 	}
 	err = b.valid(ctx, r, b.cfg.Now(), 0, func(ev *sekisho.Event) {
-		if id, err := ParseKeyID(ev.Certificate.KeyID + "/0"); err == nil && id.Request != "" {
+		if id, err := sekisho.ParseKeyID(ev.Certificate.KeyID + "/0"); err == nil && id.Request != "" {
 			out = append(out, id.Request)
 		}
 	})
@@ -86,7 +86,7 @@ func (b *Revocations) pages(ctx context.Context, q sekisho.CertificateQuery, yie
 func (b *Revocations) issued(ctx context.Context, r *sekisho.Revocation) (*sekisho.Event, error) {
 	text := r.Value
 	if r.Kind == sekisho.RevokedKeyID {
-		id, err := ParseKeyID(r.Value)
+		id, err := sekisho.ParseKeyID(r.Value)
 		if err != nil {
 			return nil, nil
 		}

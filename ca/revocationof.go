@@ -16,7 +16,7 @@ func (b *Revocations) Of(ev *sekisho.Event) *sekisho.Revocation {
 		{sekisho.RevokedCertificate, serial}, {sekisho.RevokedKeyID, rec.KeyID + "/" + serial},
 		{sekisho.RevokedKey, rec.Key}, {sekisho.RevokedCA, rec.CA},
 	}
-	if id, err := ParseKeyID(rec.KeyID + "/" + serial); err == nil && rec.Type == "user" {
+	if id, err := sekisho.ParseKeyID(rec.KeyID + "/" + serial); err == nil && rec.Type == "user" {
 		things = append(things, thing{sekisho.RevokedPerson, id.Subject}, thing{sekisho.RevokedSignIn, id.SignIn})
 	}
 	return b.find(things...)

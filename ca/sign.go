@@ -19,7 +19,7 @@ import (
 type order struct {
 	issuer     *Issuer
 	certType   uint32
-	id         KeyID
+	id         sekisho.KeyID
 	key        ssh.PublicKey
 	print      string // fingerprint of key, once that is checked
 	templates  []template

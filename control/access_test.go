@@ -18,7 +18,6 @@ import (
 	"github.com/sekisho/sekisho"
 	apiv1 "github.com/sekisho/sekisho/api/v1"
 	"github.com/sekisho/sekisho/audit"
-	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/login"
 )
 
@@ -76,7 +75,7 @@ func TestConnect(t *testing.T) {
 	if err := audit.CheckCertificate(cert, made); err != nil {
 		t.Error(err)
 	}
-	if id, err := ca.ParseKeyID(cert.KeyId); err != nil || id.Request != pass.ID || id.SignIn != pass.SignIn {
+	if id, err := sekisho.ParseKeyID(cert.KeyId); err != nil || id.Request != pass.ID || id.SignIn != pass.SignIn {
 		t.Errorf("key ID %s for pass %s", cert.KeyId, pass.ID)
 	}
 	if strings.Contains(h.logged.String(), alice.token) || strings.Contains(h.logged.String(), m.Token) {

@@ -1,15 +1,7 @@
 package control
 
-import "github.com/sekisho/sekisho/api/v1/apiv1connect"
-
 // certificates serves CertificateService.
-type certificates struct {
-	*door
-	apiv1connect.UnimplementedCertificateServiceHandler
-}
+type certificates struct{ *door }
 
 // tokens serves TokenService.
-type tokens struct {
-	*door
-	apiv1connect.UnimplementedTokenServiceHandler
-}
+type tokens struct{ *door }

@@ -126,7 +126,7 @@ type CA interface {
 	AnyDoor(context.Context, ca.AnyDoorRequest) (*ssh.Certificate, error)
 	Hosts(context.Context, ca.HostRequest) (*ssh.Certificate, error)
 	// CheckPublished reports, by a Refusal, why a key may not log in without a certificate.
-	CheckPublished(ssh.PublicKey, ca.KeyID) error
+	CheckPublished(ssh.PublicKey, sekisho.KeyID) error
 	// Issue issues by configured issuers, Issuers lists those and the built-in ones.
 	Issue(context.Context, ca.IssueRequest) (*ssh.Certificate, error)
 	Issuers() []*ca.Issuer
@@ -240,8 +240,8 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle(apiv1connect.NewAuditServiceHandler(auditLog{d}, opts...))
 	mux.Handle(apiv1connect.NewConnectorServiceHandler(connectors{d}, opts...))
 	mux.Handle(apiv1connect.NewCAServiceHandler(cas{d}, opts...))
-	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{door: d}, opts...))
-	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{door: d}, opts...))
+	mux.Handle(apiv1connect.NewCertificateServiceHandler(certificates{d}, opts...))
+	mux.Handle(apiv1connect.NewTokenServiceHandler(tokens{d}, opts...))
 	mux.Handle(apiv1connect.NewPublishedKeyServiceHandler(published{d}, opts...))
 	mux.HandleFunc("GET "+pathRevokedUsers, d.revokedUsers)
 	mux.HandleFunc("GET "+pathRevokedHosts, d.revokedHosts)

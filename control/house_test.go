@@ -177,7 +177,7 @@ func newHouse(t testing.TB) *house {
 			return ca.Opened{Signer: git}, nil
 		}, Note: h.log.Append, Now: h.now,
 		Create: newCAKey, Save: h.db.SaveCA,
-		Refuse: func(id ca.KeyID, r *sekisho.CertificateRecord) error { return h.revoked.Refuse(id, r) }}))(t)
+		Refuse: func(id sekisho.KeyID, r *sekisho.CertificateRecord) error { return h.revoked.Refuse(id, r) }}))(t)
 	h.revoked = must(ca.OpenRevocations(t.Context(), ca.RevocationsConfig{
 		Store: h.db, Certificates: h.db.Certificates, Events: h.log.Query, Note: h.log.Append,
 		CAs: func(context.Context) ([]*sekisho.CA, error) { return h.ca.CAs(), nil }, Now: h.now,

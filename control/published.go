@@ -245,7 +245,7 @@ func (d *door) checkPublished(k *sekisho.PublishedKey) error {
 	if err != nil {
 		return err
 	}
-	return d.CA.CheckPublished(key, ca.KeyID{Subject: k.By.Subject})
+	return d.CA.CheckPublished(key, sekisho.KeyID{Subject: k.By.Subject})
 }
 
 // roomFor refuses a key that is published at one of the places already, and what is too much. publishing must be held.

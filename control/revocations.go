@@ -165,7 +165,7 @@ func (d *door) owns(ctx context.Context, subject string, r *sekisho.Revocation) 
 		n, others := 0, false
 		err := d.Revoked.Valid(ctx, r, func(ev *sekisho.Event) {
 			n++
-			id, err := ca.ParseKeyID(ev.Certificate.KeyID + "/0")
+			id, err := sekisho.ParseKeyID(ev.Certificate.KeyID + "/0")
 			others = others || err != nil || ev.Certificate.Type != ca.TypeUser || id.Issuer == ca.IssuerGateways || id.Subject != subject
 		})
 		return n > 0 && !others, err

@@ -34,7 +34,7 @@ func (h *house) identify(r *http.Request) (*sekisho.Pass, error) {
 
 // recall fills the gateway's Recall port: the certificate's Key ID names the sign-in.
 func (h *house) recall(ctx context.Context, certificate *ssh.Certificate) (*sekisho.Pass, error) {
-	id, err := ca.ParseKeyID(certificate.KeyId)
+	id, err := sekisho.ParseKeyID(certificate.KeyId)
 	if err != nil {
 		return nil, &sekisho.Refusal{Sentence: "This certificate does not name a sign-in.", Next: "Run: sekisho login --agent", Cause: err}
 	}

@@ -5,7 +5,6 @@ import (
 	"net"
 
 	"github.com/sekisho/sekisho"
-	"github.com/sekisho/sekisho/ca"
 	"github.com/sekisho/sekisho/gateway"
 	"github.com/sekisho/sekisho/login"
 )
@@ -18,7 +17,7 @@ func (h *house) prove(ctx context.Context, q gateway.Question) (*gateway.Challen
 	}
 	pass := sekisho.Pass{ID: sekisho.NewID("tok")}
 	if q.Certificate != nil {
-		id, err := ca.ParseKeyID(q.Certificate.KeyId)
+		id, err := sekisho.ParseKeyID(q.Certificate.KeyId)
 		if err != nil {
 			return nil, &sekisho.Refusal{Sentence: "This certificate does not name a sign-in.", Next: "Run: sekisho login", Cause: err}
 		}

@@ -18,7 +18,7 @@ func (h *house) openRevocations(ctx context.Context) (err error) {
 }
 
 // refuse fills the CA's port.
-func (h *house) refuse(id ca.KeyID, r *sekisho.CertificateRecord) error {
+func (h *house) refuse(id sekisho.KeyID, r *sekisho.CertificateRecord) error {
 	return h.revoked.Refuse(id, r)
 }
 
