@@ -37,6 +37,10 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	defer p.close()
 	revoked, list, untaken := p.takeRevocations(s.Revocations)
 	defer func() { changed, err = changed || revoked, errors.Join(err, untaken) }()
+	named, err := p.namesRevocations()
+	if err != nil {
+		return false, err
+	}
 	files, err := s.files(key)
 	if err != nil {
 		return false, fmt.Errorf("check state: %w", err)
@@ -48,7 +52,7 @@ func (h *Host) Apply(ctx context.Context, s State) (changed bool, err error) {
 	if changed, err = p.publish(published); err != nil {
 		published, trouble = nil, errors.Join(trouble, err)
 	}
-	did, err := h.trust(ctx, p, files, parts{certificate: s.HostCertificate != "", published: len(published) > 0, revocations: list})
+	did, err := h.trust(ctx, p, files, parts{certificate: s.HostCertificate != "", published: len(published) > 0, revocations: list || named})
 	if err == nil && trouble == nil {
 		trouble = h.tryPublished(ctx, published)
 	}

@@ -42,6 +42,13 @@ func (p *place) takeRevocations(list []byte) (changed, there bool, err error) {
 	return true, true, nil
 }
 
+// namesRevocations reports whether the drop-in has RevokedKeys. It stays, should the list be gone: sshd then lets nobody in
+// until there is one again, and without it would let in who is revoked.
+func (p *place) namesRevocations() (bool, error) {
+	old, err := readPlain(p.dropIns, p.dropIn)
+	return bytes.Contains(old, []byte("\nRevokedKeys ")), err
+}
+
 func wrapNotRevoked(err error) error {
 	if err == nil {
 		return nil

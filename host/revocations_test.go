@@ -155,3 +155,28 @@ func TestRevocationsComeFirst(t *testing.T) {
 		t.Error("the list is not the newest")
 	}
 }
+
+// Somebody removes the list after control was told that the host has it: sshd is not made to do without.
+func TestRevocationListRemoved(t *testing.T) {
+	s := newSite(t, "")
+	state := s.state("root")
+	state.Revocations = s.revoked(t, 7, 1)
+	if _, err := s.host.Apply(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.layout.Dir + "/revoked_keys"); err != nil {
+		t.Fatal(err)
+	}
+	state.Revocations = nil
+	if _, err := s.host.Apply(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(read(t, s.layout.DropIn), "\nRevokedKeys ") {
+		t.Error("sshd goes by no revocation list any more")
+	}
+	state.Revocations = s.revoked(t, 7, 1)
+	if _, err := s.host.Apply(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	s.number(t, 7)
+}
